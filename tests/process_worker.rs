@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use crate::harness::{
-    Backend, Client, Reply, Server, Signal, children, is_nginx, is_root, send_signal, skipped,
+    Backend, Client, Reply, Server, Signal, children, is_nginx, is_root, run, send_signal, skipped,
     until, until_some,
 };
 
@@ -370,4 +370,45 @@ fn a_listener_changes_between_wildcard_and_address() {
 fn a_listener_becomes_reuseport_by_a_reload() {
     let (plain, each) = ("127.0.0.1:%port%", "127.0.0.1:%port% reuseport");
     serves_through(&[plain, each], "127.0.0.1");
+}
+
+/// Whether the kernel has Multipath TCP.
+fn has_multipath() -> bool {
+    std::fs::read_to_string("/proc/sys/net/mptcp/enabled").is_ok_and(|text| text.trim() == "1")
+}
+
+/// Whether a Multipath TCP socket listens on a port.
+fn listens_multipath(port: u16) -> bool {
+    let list = run("ss", &["-H", "-l", "-n", "-M"]);
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    list.split_whitespace().any(|word| word.ends_with(&format!(":{port}")))
+}
+
+#[test]
+fn a_listener_speaks_multipath_tcp() {
+    if !has_multipath() {
+        return skipped("the kernel lacks Multipath TCP");
+    }
+    let conf = |options: &str| {
+        format!("server {{ listen 127.0.0.1:%port_many% {options}; return 200 '{options}'; }}")
+    };
+    let mut servers = "server { listen 127.0.0.1:%port%; }".to_owned() + &conf("multipath");
+    let server = Server::http(&servers).start();
+    let (port, address) = (server.port("port_many"), server.address("port_many"));
+    // As in nginx, connections in the queue of a replaced socket may be lost.
+    let ask = || {
+        let mut client = Client::try_connect(&address).ok()?;
+        client.send_if_wanted("GET / HTTP/1.0\r\n\r\n");
+        Some(client.try_response(false).ok()?.text())
+    };
+    assert_eq!(ask().as_deref(), Some("multipath"));
+    assert!(listens_multipath(port));
+    for options in ["backlog=100", "multipath backlog=100"] {
+        servers = "server { listen 127.0.0.1:%port%; }".to_owned() + &conf(options);
+        server.rewrite_http(&servers);
+        server.signal(Signal::HUP);
+        until("the new configuration", || ask().as_deref() == Some(options));
+        // The replaced socket closes with the worker's last look at it.
+        until("the kind of socket", || listens_multipath(port) == options.contains("multipath"));
+    }
 }

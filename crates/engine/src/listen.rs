@@ -24,8 +24,8 @@ use crate::stats;
 mod bind;
 
 pub use bind::{
-    BindError, Keepalive, ListenOptions, Transport, apply, bind, hold_off, is_abandoned, retire,
-    share,
+    BindError, Keepalive, ListenOptions, Transport, apply, bind, hold_off, is_abandoned,
+    is_multipath, retire, share,
 };
 
 /// The number of connections accepted before their tasks run. It is low because connections still

@@ -28,6 +28,8 @@ pub(crate) struct Socket {
     transport: Transport,
     pub(crate) addr: Addr,
     pub(crate) fd: Arc<OwnedFd>,
+    /// It speaks Multipath TCP.
+    multipath: bool,
     /// Inherited from the previous binary.
     pub(crate) inherited: bool,
     /// Another binary listens on it as well, so it cannot be replaced.
@@ -46,9 +48,10 @@ impl Socket {
         let transport = if datagram { Transport::Datagram } else { Transport::Stream };
         let addr = Addr::of_socket(&fd)?;
         let name = socket_name(&addr, transport);
+        let multipath = listen::is_multipath(&fd);
         let fd = Arc::new(fd);
         let (inherited, shared) = (true, false);
-        Ok(Self { name, transport, addr, fd, inherited, shared, options: None })
+        Ok(Self { name, transport, addr, fd, multipath, inherited, shared, options: None })
     }
 
     /// Whether the socket may be closed for `wanted`, which has the same port on a possibly
@@ -84,6 +87,7 @@ pub(crate) fn open(
     let names: Vec<String> = wanted.iter().map(ListenSpec::name).collect();
     for (wanted, name) in wanted.iter().zip(&names) {
         let mut known = free.remove(name.as_str()).unwrap_or_default();
+        known.retain(|socket| socket.multipath == wanted.options.multipath);
         let copies = if wanted.options.reuseport { threads } else { 1 }.max(known.len());
         for _ in 0..copies {
             match known.pop_front() {
@@ -166,6 +170,7 @@ fn bind(
                 transport: wanted.options.transport,
                 addr: wanted.address.clone(),
                 fd: Arc::new(fd),
+                multipath: wanted.options.multipath,
                 inherited: false,
                 shared: false,
                 options: Some(wanted.options.clone()),

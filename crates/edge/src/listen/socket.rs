@@ -17,8 +17,8 @@ pub(super) fn parameter(socket: &mut ListenOptions, text: &str) -> Result<bool, 
     };
     let invalid = || Fault::new(format!("invalid {name} \"{text}\""));
     match (name, value) {
-        // Multipath TCP is not supported; the socket uses plain TCP.
-        ("bind" | "multipath", None) => {}
+        ("bind", None) => {}
+        ("multipath", None) => socket.multipath = true,
         ("deferred", None) => socket.deferred = true,
         ("reuseport", None) => socket.reuseport = true,
         ("fastopen", Some(value)) => {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::fs::Mode;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use weir_sys::socket::{IntOption, set_int_option};
 
 use crate::addr::Addr;
@@ -66,6 +66,8 @@ pub struct ListenOptions {
     pub free_bind: bool,
     /// The address is a wildcard, so datagrams must carry their destination.
     pub wildcard: bool,
+    /// Multipath TCP (RFC 8684), with plain TCP for clients without it.
+    pub multipath: bool,
 }
 
 impl Default for ListenOptions {
@@ -82,6 +84,7 @@ impl Default for ListenOptions {
             ipv6only: true,
             free_bind: false,
             wildcard: false,
+            multipath: false,
         }
     }
 }
@@ -148,7 +151,8 @@ fn open(
         Transport::Datagram => SocketType::DGRAM,
     };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(addr.family(), kind, flags, None)
+    let protocol = options.multipath.then_some(ipproto::MPTCP);
+    let socket = rustix::net::socket_with(addr.family(), kind, flags, protocol)
         .map_err(|error| BindError::new(format!("socket() {addr} failed"), error))?;
     sockopt::set_socket_reuseaddr(&socket, true).map_err(|error| {
         BindError::new(format!("setsockopt(SO_REUSEADDR) {addr} failed"), error)
@@ -186,6 +190,11 @@ fn bind_name(socket: &OwnedFd, addr: &Addr) -> io::Result<()> {
     let bound = rustix::net::bind(socket, &any);
     rustix::process::umask(mask);
     Ok(bound?)
+}
+
+/// Whether a socket speaks Multipath TCP, which a reload cannot change.
+pub fn is_multipath(socket: &OwnedFd) -> bool {
+    sockopt::socket_protocol(socket) == Ok(Some(ipproto::MPTCP))
 }
 
 /// Allows another socket of this user, bound with `reuseport`, to listen on an address that
