@@ -76,6 +76,7 @@ mod tls_names;
 mod tls_upstream;
 mod tutorial;
 mod unsupported;
+mod upgrade;
 mod upstream;
 mod uwsgi;
 mod variables;

@@ -52,8 +52,8 @@ pub(crate) struct Startup {
     pub(crate) args: Vec<OsString>,
     /// The environment as `NAME=value`.
     pub(crate) env: Vec<OsString>,
-    /// The process that started this one.
-    pub(crate) parent: i32,
+    /// The process that started this one, but for that whose place a daemon takes.
+    pub(crate) parent: Option<i32>,
     /// The process runs in the background, by itself or because the previous binary did.
     pub(crate) daemonised: bool,
 }
@@ -214,7 +214,8 @@ impl Master {
         if self.pending.is_none() && std::mem::take(&mut self.asked.reopen) {
             self.reopen_logs();
         }
-        if std::mem::take(&mut self.asked.change_binary) {
+        // A start that fails would remove the pid file of the new binary.
+        if self.up && std::mem::take(&mut self.asked.change_binary) {
             self.console.log(Level::Notice, "changing binary");
             upgrade::start_new_binary(self);
         }
@@ -474,7 +475,7 @@ impl Master {
 
     /// Whether the process that started this one, a binary being replaced, is still running.
     fn parent_is_there(&self) -> bool {
-        process::parent_id() == self.startup.parent
+        Some(process::parent_id()) == self.startup.parent
     }
 
     /// Whether a binary that started this one, or was started by it, shares its sockets.

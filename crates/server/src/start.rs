@@ -63,7 +63,7 @@ pub(crate) fn run() -> i32 {
         globals: options.globals.as_ref().map(|text| text.to_string_lossy().into_owned()),
         args,
         env: std::env::vars_os().map(|(name, value)| entry(&name, &value)).collect(),
-        parent: process::parent_id(),
+        parent: Some(process::parent_id()),
         daemonised: false,
     };
     // Without a title, the process is only harder to find.
@@ -164,7 +164,6 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
     let settings = &cycle.process;
     let mut launcher = None;
     if settings.daemon && !is_upgrade {
-        let caller = process::id();
         match daemon::daemonise() {
             Ok(waiting) => launcher = Some(waiting),
             Err(daemon::Failed { step, error }) => {
@@ -172,7 +171,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
                 return 1;
             }
         }
-        startup.parent = caller;
+        startup.parent = None;
     }
     startup.daemonised = is_upgrade || settings.daemon;
     // Signals may arrive as soon as the pid file exists.
