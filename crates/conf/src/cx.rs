@@ -112,6 +112,11 @@ impl Cx<'_> {
         self.state.no_effect(message.into());
     }
 
+    /// The same about what stands at another place, or at none.
+    pub fn no_effect_at(&mut self, place: Option<Span>, message: impl Into<String>) {
+        self.state.no_effect_at(message.into(), place);
+    }
+
     /// A fault at this directive, without ending the setter.
     pub fn error(&mut self, fault: Fault) {
         self.state.fault(fault);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use weir_conf::value::{Pair, Sec, Size};
-use weir_conf::{Contexts, Cx, Fault, Many, Severity, Span, directives, keywords};
+use weir_conf::{Contexts, Cx, Fault, Many, Span, directives, keywords};
 use weir_engine::tls::{Missing, ServerSettings, VerifyClient};
 
 pub mod cache;
@@ -168,16 +168,12 @@ pub fn late(message: impl Into<String>) -> Fault {
 #[derive(Default)]
 struct Warned(std::collections::HashSet<(String, Option<Span>)>);
 
-/// For a `finish`: warns once that a setting is ignored, at the directive that wrote `field`.
+/// For a `finish`: warns that a setting is ignored, at the directive that wrote `field`, once for
+/// all directives with the same warning.
 pub fn warn_of(cx: &mut Cx<'_>, field: &str, message: &str) {
     let place = cx.origin(field);
     if cx.registry::<Warned>().0.insert((message.to_owned(), place)) {
-        let fault = Fault::new(message);
-        let fault = match place {
-            Some(span) => fault.in_place(span),
-            None => fault.nowhere(),
-        };
-        cx.error(fault.severity(Severity::Warn));
+        cx.no_effect_at(place, message);
     }
 }
 

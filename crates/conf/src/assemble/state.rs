@@ -156,16 +156,21 @@ impl State {
         }
     }
 
-    /// A warning that the current directive has no effect. Warnings of one wording are reported
-    /// once, at the first place, since one included file may cause thirty.
+    /// A warning that the current directive has no effect.
     pub(crate) fn no_effect(&mut self, message: String) {
+        self.no_effect_at(message, Some(self.span));
+    }
+
+    /// A warning that what stands at `place` has no effect. Warnings of one wording are reported
+    /// once, at the first place, since one included file may cause thirty.
+    pub(crate) fn no_effect_at(&mut self, message: String, place: Option<Span>) {
         self.settle_alone();
         if let Some((_, times)) = self.idle.get_mut(&message) {
             *times += 1;
             return;
         }
         let at = self.diagnostics.len();
-        self.report(Diagnostic::new(Severity::Warn, message.clone(), Some(self.span)));
+        self.report(Diagnostic::new(Severity::Warn, message.clone(), place));
         if self.diagnostics.len() > at {
             self.idle.insert(message, (at, 1));
         }
