@@ -24,7 +24,22 @@ pub fn page(title: &str, tables: &[&Table]) -> String {
     out
 }
 
-/// The names of directives that are accepted without effect, sorted, without duplicates.
+/// The words in the description of a row whose directive is read and checked, and changes nothing.
+const NO_EFFECT: &str = "Has no effect";
+
+/// The names of directives that do nothing by design, sorted, without duplicates.
+pub fn idle_names(tables: &[&'static Table]) -> Vec<String> {
+    let idle = |table: &&'static Table| {
+        let table = *table;
+        let is_idle = |row: &Row| row.doc.iter().any(|line| line.contains(NO_EFFECT));
+        let rows = table.rows().filter(move |(_, row)| !table.is_pending(row) && is_idle(row));
+        rows.map(|(name, _)| name)
+    };
+    let names: std::collections::BTreeSet<_> = tables.iter().flat_map(idle).collect();
+    names.into_iter().collect()
+}
+
+/// The names of directives that are not supported yet, sorted, without duplicates.
 pub fn pending_names(tables: &[&'static Table]) -> Vec<String> {
     let rows = || {
         let of = |table: &&'static Table| {

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use weir_conf::reference::{page, pending_names};
+use weir_conf::reference::{idle_names, page, pending_names};
 use weir_conf::{Body, Table};
 use weir_http::modules::MODULES;
 
@@ -104,9 +104,14 @@ fn with_pending(text: &str) -> io::Result<String> {
     let (before, rest) = text.split_once(BEGIN).ok_or_else(missing)?;
     let (_, after) = rest.split_once(END).ok_or_else(missing)?;
     let mut list = String::new();
-    let mut sections = vec![("Directives", pending_names(&assemble::tables()))];
+    let tables = assemble::tables();
+    let mut sections = vec![
+        ("Directives that do nothing here", idle_names(&tables)),
+        ("Directives that are missing", pending_names(&tables)),
+    ];
     let variables = weir_http::pending::variables::names().iter();
-    sections.push(("Variables", variables.map(|name| format!("${name}")).collect()));
+    sections
+        .push(("Variables that are missing", variables.map(|name| format!("${name}")).collect()));
     for (title, names) in sections {
         let _ = write!(list, "\n### {title}\n\n");
         for line in names.chunks(NAMES_PER_LINE) {

@@ -149,3 +149,52 @@ fn duplicates_refer_to_the_first_occurrence() {
         assert!(!shown.contains('\u{1b}'));
     }
 }
+
+/// The page that lists the differences from nginx.
+fn differences() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/differences.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The warnings of Weir alone, by the words that only they have.
+const OWN_WARNINGS: &[&str] = &["no effect", "not supported"];
+
+/// Words of nginx's own warnings.
+const ALSO_OF_NGINX: &[&str] = &["\"send_lowat\" is not supported", "on this platform, ignored"];
+
+/// Whoever is warned finds the name in `docs/differences.md`.
+#[test]
+fn warnings_about_missing_effects_are_listed() {
+    let page = differences();
+    let mut wrong = std::collections::BTreeSet::new();
+    for row in ROWS.lines() {
+        let (context, text) = row.split_once('\t').unwrap();
+        let (assembly, _) = read(&around(context, text.split('\t').next().unwrap()));
+        for found in assembly.diagnostics.iter().filter(|found| !found.severity.is_fatal()) {
+            let line = found.one_line(&assembly.sources);
+            let is_in = |words: &[&str]| words.iter().any(|words| line.contains(words));
+            // The name is the first word in quotes: `"listen ... http2"`.
+            let name = line.split('"').nth(1).unwrap_or_default();
+            let name = name.split(' ').next().unwrap_or_default();
+            let listed = page.contains(&format!("`{name}"));
+            if is_in(OWN_WARNINGS) && !is_in(ALSO_OF_NGINX) && !listed {
+                wrong.insert(line);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_variable_of_nginx_is_known_or_listed() {
+    let page = differences();
+    let names = include_str!("../../tidy/nginx-variables.txt").lines();
+    let unknown = names.filter(|name| {
+        let name = if name.ends_with('_') { format!("{name}x") } else { (*name).to_owned() };
+        let said = verdict(&around("location", &format!("set $verdict \"${name}\";")));
+        let listed = page.contains(&format!("`${name}`"));
+        !said.is_empty() && !listed
+    });
+    let unknown: Vec<_> = unknown.collect();
+    assert!(unknown.is_empty(), "neither known nor in docs/differences.md: {unknown:?}");
+}

@@ -55,7 +55,7 @@ directives! {
         "tcp_nopush" => tcp_nopush: bool = false,
         /// Sends small packets without delay.
         "tcp_nodelay" => tcp_nodelay: bool = true,
-        /// Ignored on Linux, as in nginx.
+        /// Has no effect on Linux, as in nginx.
         "send_lowat" => send_lowat: SendLowat,
         /// Delays output until it has this many bytes, if possible.
         "postpone_output" => postpone_output: Size = Size::bytes(1460),

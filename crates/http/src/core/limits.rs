@@ -58,7 +58,7 @@ directives! {
         "client_body_temp_path" => client_body_temp_path: Option<TempPath>,
         /// Writes all request bodies to files.
         "client_body_in_file_only" => client_body_in_file_only: BodyInFile = BodyInFile::Off,
-        /// Keeps a request body in memory in a single buffer.
+        /// Has no effect: a request body in memory has as many parts as it came in.
         "client_body_in_single_buffer" => client_body_in_single_buffer: bool = false,
         /// The timeout between two writes of a response.
         "send_timeout" => send_timeout: Msec = Msec::seconds(60),
