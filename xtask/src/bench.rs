@@ -14,6 +14,7 @@ mod request;
 mod side;
 mod slow_disk;
 mod training;
+mod upgrade;
 mod workload;
 
 use std::io::Write;
@@ -189,7 +190,7 @@ fn compare<'a>(
     let mut measured: Vec<_> =
         able.map(|side| Measured { workload, side, rounds: Ok(Vec::new()) }).collect();
     for round in 1..=order.rounds {
-        if let Load::Reloads | Load::SlowDisk = workload.load {
+        if let Load::Reloads | Load::Upgrades | Load::SlowDisk = workload.load {
             one_by_one(stage, &mut measured, round, &order.pace);
             continue;
         }
@@ -227,6 +228,7 @@ fn one_by_one(stage: &Stage, measured: &mut [Measured<'_>], round: usize, pace: 
         let Ok(rounds) = &mut row.rounds else { continue };
         let values = match row.workload.load {
             Load::SlowDisk => slow_disk::measure(stage, row.side, row.workload, pace),
+            Load::Upgrades => upgrade::measure(stage, row.side, row.workload),
             _ => reload::measure(stage, row.side, row.workload),
         };
         match values {

@@ -82,8 +82,10 @@ impl Server {
     fn wait_until_it_listens(&mut self, name: &str) -> Result<(), Failure> {
         let started = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            let ended = self.child.try_wait().is_ok_and(|status| status.is_some());
-            if ended || started.elapsed() > START {
+            let status = self.child.try_wait().ok().flatten();
+            // The launcher of a daemon ends well.
+            let failed = status.is_some_and(|status| !status.success());
+            if failed || started.elapsed() > START {
                 return Err(format!("{name} does not start:\n{}", self.told()));
             }
             std::thread::park_timeout(Duration::from_millis(5));

@@ -34,9 +34,11 @@ impl Pace {
     /// latency measurements have a single turn with all the time.
     pub(super) fn of(&self, workload: &Workload) -> (usize, f64) {
         match workload.load {
-            Load::Idle { .. } | Load::Paced { .. } | Load::Reloads | Load::SlowDisk => {
-                (1, self.turn * self.turns as f64)
-            }
+            Load::Idle { .. }
+            | Load::Paced { .. }
+            | Load::Reloads
+            | Load::Upgrades
+            | Load::SlowDisk => (1, self.turn * self.turns as f64),
             Load::Requests { .. } | Load::Handshakes { .. } => (self.turns, self.turn),
         }
     }
@@ -93,7 +95,7 @@ fn generate(
     seconds: f64,
 ) -> Result<Count, Failure> {
     match workload.load {
-        Load::Idle { .. } | Load::Reloads | Load::SlowDisk => Ok(Count::default()),
+        Load::Idle { .. } | Load::Reloads | Load::Upgrades | Load::SlowDisk => Ok(Count::default()),
         Load::Paced { .. } => {
             let rate = pace.paced_rate.ok_or("nginx's most is not known")?;
             let times = paced::run(server.port, rate, seconds)?;

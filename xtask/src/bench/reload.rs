@@ -79,7 +79,8 @@ fn respawn(server: &Server) -> Result<f64, Failure> {
     Ok(client::first_answer(server.port, killed)?.as_secs_f64() * 1000.0)
 }
 
-fn kill(process: u32, signal: Signal) -> Result<(), Failure> {
+/// Sends a signal to a process.
+pub(super) fn kill(process: u32, signal: Signal) -> Result<(), Failure> {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw).ok_or("no such process")?;
     kill_process(pid, signal).map_err(|error| format!("kill: {error}"))
 }

@@ -135,6 +135,8 @@ impl Side {
             let mut line: Vec<OsString> = vec![binary.clone().into()];
             match self.kind {
                 Kind::Nginx(directives, _) => {
+                    let upgrades = workload.conf == Conf::Upgrade;
+                    let directives = if upgrades { BEHIND } else { directives };
                     line.extend(nginx_flags(directives).map(OsString::from));
                     line.push(conf(nginx_conf(workload.conf))?.into());
                 }
@@ -166,6 +168,9 @@ impl Side {
 /// Directives that keep a server of nginx's kind in the foreground.
 const IN_FRONT: &str = "daemon off;";
 
+/// Only a daemon can be upgraded.
+const BEHIND: &str = "daemon on;";
+
 fn nginx_flags(directives: &'static str) -> [&'static str; 5] {
     ["-e", "stderr", "-g", directives, "-c"]
 }
@@ -178,6 +183,7 @@ fn nginx_conf(conf: Conf) -> &'static str {
         Conf::Static => "static.conf",
         Conf::Everyday => "everyday.conf",
         Conf::Many(_) => "many.conf",
+        Conf::Upgrade => "upgrade.conf",
         Conf::SlowDisk(_) => "slow-disk.conf",
     }
 }

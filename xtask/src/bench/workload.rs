@@ -2,6 +2,7 @@
 
 use super::reload::{self, Sites};
 use super::slow_disk;
+use super::upgrade;
 
 /// The configuration of a workload; the files are in `bench/conf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) enum Conf {
     Everyday,
     /// Many sites.
     Many(Sites),
+    /// Responses that tell the process.
+    Upgrade,
     /// Files of a slow disk, with this value of `aio`.
     SlowDisk(&'static str),
 }
@@ -64,7 +67,9 @@ pub(super) enum Load {
     Idle { connections: usize },
     /// A client with a request now and then while the configuration is reloaded.
     Reloads,
-    /// The same while another client waits for the slow disk.
+    /// Clients with new and with kept connections while the binary is upgraded.
+    Upgrades,
+    /// A client with a request now and then while another client waits for the slow disk.
     SlowDisk,
 }
 
@@ -90,6 +95,7 @@ impl Workload {
             | Load::Paced { .. }
             | Load::Idle { .. }
             | Load::Reloads
+            | Load::Upgrades
             | Load::SlowDisk => true,
         }
     }
@@ -99,7 +105,11 @@ impl Workload {
         let kept = match self.load {
             Load::Requests { fields, .. } => !matches!(fields, Fields::Close),
             Load::Paced { .. } => true,
-            Load::Handshakes { .. } | Load::Idle { .. } | Load::Reloads | Load::SlowDisk => false,
+            Load::Handshakes { .. }
+            | Load::Idle { .. }
+            | Load::Reloads
+            | Load::Upgrades
+            | Load::SlowDisk => false,
         };
         kept && self.has_small_answers() && self.conf == Conf::Bare && self.threads == 1
     }
@@ -181,6 +191,7 @@ pub(super) const WORKLOADS: &[Workload] = &[
     reloads("reload-2000", "2,000 of them", Sites::Plain(2_000)),
     reloads("reload-4000", "4,000 of them", Sites::Plain(4_000)),
     reloads("reload-certificates", "2,000 servers with a certificate each, a map of 20,000 rows", Sites::Certified(2_000)),
+    Workload { threads: 2, ..row("upgrade", "the binary is upgraded ten times, and ten times forth and back", Conf::Upgrade, Load::Upgrades) },
     slow_disk("slow-disk", "others beside a file whose reads take 100 ms, `aio threads`", "threads"),
     slow_disk("slow-disk-on", "the same with `aio on`", "on"),
     slow_disk("slow-disk-off", "the same without `aio`: the loop waits for the disk", "off"),
@@ -196,6 +207,7 @@ pub(super) fn columns(load: &Load) -> &'static [&'static str] {
         }
         Load::Idle { .. } => &["bytes per connection", "MiB in all"],
         Load::Reloads => reload::COLUMNS,
+        Load::Upgrades => upgrade::COLUMNS,
         Load::SlowDisk => slow_disk::COLUMNS,
     }
 }
