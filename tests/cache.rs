@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use crate::harness::{Backend, Client, Reply, Response, Seen, Server, Setup, until};
+use crate::harness::{Backend, Reply, Response, Server, Setup, until};
 
 /// A server with a cache whose locations are in `conf`.
 pub(crate) fn caching(backend: &Backend, conf: &str) -> Setup {
@@ -29,17 +29,17 @@ pub(crate) fn caching_at(backend: &Backend, parameters: &str, conf: &str) -> Set
 
 /// All files of the cache.
 pub(crate) fn files(server: &Server) -> Vec<PathBuf> {
-    fn below(folder: &Path, into: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.path() {
-                path if path.is_dir() => below(&path, into),
-                path => into.push(path),
-            }
-        }
-    }
-    let mut all = Vec::new();
-    below(&server.directory().join("cache"), &mut all);
-    all
+    below(&server.directory().join("cache"))
+}
+
+/// All files below a folder.
+pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let each = entries.flat_map(|entry| match entry.path() {
+        path if path.is_dir() => below(&path),
+        path => vec![path],
+    });
+    each.collect()
 }
 
 /// How the cache was used, and the body.
@@ -55,7 +55,7 @@ pub(crate) fn expect(server: &Server, target: &str, status: &str, body: &str) {
 }
 
 /// A backend that counts in its bodies, with these fields.
-fn counting(fields: &'static str) -> Backend {
+pub(crate) fn counting(fields: &'static str) -> Backend {
     let count = AtomicUsize::new(0);
     Backend::new(move |_| {
         let number = count.fetch_add(1, Ordering::Relaxed);
@@ -341,199 +341,6 @@ fn a_response_is_kept_though_its_client_leaves() {
     assert_eq!(backend.count(), 1);
 }
 
-/// A backend that answers when it is told to, with these fields.
-fn held(fields: &'static str) -> (Backend, mpsc::Sender<()>) {
-    let (go, goes) = mpsc::channel::<()>();
-    let goes = Mutex::new(goes);
-    let backend = Backend::new(move |seen: &Seen| {
-        let _ = goes.lock().unwrap().recv();
-        Reply::with("200 OK", fields, seen.target())
-    });
-    (backend, go)
-}
-
-/// Sends the same request on several connections, which are shared by the threads.
-fn crowd(server: &Server, target: &str, count: usize) -> Vec<Client> {
-    let ask = |_| {
-        let mut client = server.client();
-        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
-        client
-    };
-    (0..count).map(ask).collect()
-}
-
-#[test]
-fn one_request_fetches_for_all() {
-    let (backend, go) = held("X-Accel-Expires: 600\r\n");
-    let server = caching(
-        &backend,
-        "proxy_cache_lock on; proxy_cache_lock_timeout 1h;
-        proxy_cache_lock_age 1h; location / { proxy_pass http://%backend%; }",
-    )
-    .main("worker_processes 3;")
-    .start();
-    let crowd = crowd(&server, "/a", 20);
-    backend.wait(0);
-    go.send(()).unwrap();
-    let all: Vec<_> = crowd.into_iter().map(|mut client| used(&client.response())).collect();
-    let hits = all.iter().filter(|(status, body)| status == "HIT" && body == "/a").count();
-    assert_eq!((hits, backend.count()), (19, 1), "{all:?}");
-}
-
-/// If the response is not kept, those who waited do not wait for each other.
-#[test]
-fn what_is_not_kept_holds_nobody_up() {
-    let (backend, go) = held("Cache-Control: no-store\r\n");
-    let server = caching(
-        &backend,
-        "proxy_cache_lock on; proxy_cache_lock_timeout 1h; proxy_cache_lock_age 1h;
-         location / { proxy_pass http://%backend%; }
-         location = /status { stub_status; }",
-    )
-    .main("worker_processes 1;")
-    .start();
-    let mut first = crowd(&server, "/a", 1);
-    backend.wait(0);
-    let others = crowd(&server, "/a", 5);
-    // The one thread has taken all of them up, and this one.
-    until("five to wait", || server.text("/status").contains("Writing: 7 "));
-    go.send(()).unwrap();
-    first.iter_mut().for_each(|client| assert_eq!(used(&client.response()).0, "MISS"));
-    // All five are at the backend before it answers any.
-    backend.wait(5);
-    (0..5).for_each(|_| go.send(()).unwrap());
-    for mut client in others {
-        assert_eq!(used(&client.response()), ("MISS".to_owned(), "/a".to_owned()));
-    }
-}
-
-#[test]
-fn waiting_ends_and_turns_are_taken_over() {
-    let (backend, go) = held("X-Accel-Expires: 600\r\n");
-    let server = caching(
-        &backend,
-        "proxy_cache_lock on;
-         location / { proxy_pass http://%backend%; proxy_cache_lock_timeout 10ms; }
-         location /age/ { proxy_pass http://%backend%; proxy_cache_lock_age 10ms;
-             proxy_cache_lock_timeout 1h; }",
-    )
-    .start();
-    for target in ["/a", "/age/a"] {
-        backend.forget();
-        let mut both = crowd(&server, target, 2);
-        backend.wait(1);
-        (0..2).for_each(|_| go.send(()).unwrap());
-        both.iter_mut().for_each(|client| assert_eq!(client.response().text(), target));
-    }
-    assert_eq!(server.error_log().matches("cache lock timeout").count(), 1);
-}
-
-#[test]
-fn a_client_that_leaves_while_it_waits_is_noticed() {
-    let (backend, go) = held("X-Accel-Expires: 600\r\n");
-    let server = caching(
-        &backend,
-        "proxy_cache_lock on; proxy_cache_lock_timeout 1h;
-        access_log %dir%/access.log combined; location / { proxy_pass http://%backend%; }",
-    )
-    .start();
-    let mut first = crowd(&server, "/a", 1);
-    backend.wait(0);
-    drop(crowd(&server, "/a", 1));
-    let lines = server.wait_lines("access.log", 1);
-    assert!(lines[0].contains(" 499 "), "{lines:?}");
-    go.send(()).unwrap();
-    assert_eq!(used(&first[0].response()).0, "MISS");
-}
-
-/// A backend whose responses are stale at once, with these additional fields.
-fn stale_at_once(fields: &'static str) -> (Backend, Arc<AtomicUsize>) {
-    let status = Arc::new(AtomicUsize::new(200));
-    let (with, count) = (Arc::clone(&status), AtomicUsize::new(0));
-    let backend = Backend::new(move |seen| {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        let fields = format!("X-Accel-Expires: @1\r\n{fields}");
-        match with.load(Ordering::Relaxed) {
-            0 => Reply::Last(Vec::new()),
-            200 if seen.header("If-None-Match") == Some("\"e\"") => {
-                Reply::Bytes(b"HTTP/1.1 304 Not Modified\r\nX-Accel-Expires: 600\r\n\r\n".to_vec())
-            }
-            200 => Reply::with("200 OK", &fields, format!("body {number}")),
-            status => Reply::with(&format!("{status} No"), "", "refused"),
-        }
-    });
-    (backend, status)
-}
-
-#[test]
-fn a_stale_response_helps_out() {
-    let (backend, status) = stale_at_once("");
-    let server = caching(
-        &backend,
-        "proxy_cache_use_stale error http_503;
-         location / { proxy_pass http://%backend%; }
-         location /strict/ { proxy_pass http://%backend%; proxy_cache_use_stale off; }",
-    )
-    .start();
-    expect(&server, "/a", "MISS", "body 0");
-    expect(&server, "/a", "EXPIRED", "body 1");
-    expect(&server, "/strict/a", "MISS", "body 2");
-    for (answer, code) in [(503, 200), (500, 500), (0, 200)] {
-        status.store(answer, Ordering::Relaxed);
-        let response = server.get("/a");
-        assert_eq!(response.status, code, "{answer}");
-        if code == 200 {
-            assert_eq!(used(&response), ("STALE".to_owned(), "body 1".to_owned()));
-        }
-        assert_ne!(server.get("/strict/a").status, 200);
-    }
-    status.store(200, Ordering::Relaxed);
-    assert_eq!(used(&server.get("/a")).0, "EXPIRED");
-}
-
-#[test]
-fn a_response_that_has_not_changed_is_used_again() {
-    let (backend, _) = stale_at_once("ETag: \"e\"\r\n");
-    let conf = "location / { proxy_pass http://%backend%; proxy_cache_revalidate on; }";
-    let mut server = caching(&backend, conf).start();
-    expect(&server, "/a", "MISS", "body 0");
-    expect(&server, "/a", "REVALIDATED", "body 0");
-    expect(&server, "/a", "HIT", "body 0");
-    assert_eq!(backend.count(), 2);
-    // The file has the new time, too.
-    server.pause();
-    server.resume();
-    expect(&server, "/a", "HIT", "body 0");
-    // The client's own condition is judged here.
-    let unchanged = server.get_with("/a", "If-None-Match: \"e\"\r\n");
-    assert_eq!((unchanged.status, backend.count()), (304, 2));
-}
-
-#[test]
-fn an_update_happens_beside_the_request() {
-    let (backend, go) =
-        held("X-Accel-Expires: @1\r\nCache-Control: stale-while-revalidate=99999999999\r\n");
-    let server = caching(
-        &backend,
-        "proxy_cache_key $uri; location / { proxy_pass http://%backend%;
-             proxy_cache_background_update on; }",
-    )
-    .start();
-    go.send(()).unwrap();
-    expect(&server, "/a", "MISS", "/a");
-    // The client has its answer before the backend has been allowed to give one.
-    expect(&server, "/a?2", "STALE", "/a");
-    backend.wait(1);
-    expect(&server, "/a?3", "UPDATING", "/a");
-    go.send(()).unwrap();
-    until("the update", || {
-        // A file may be renamed between the two looks.
-        let found = files(&server).iter().find_map(|path| std::fs::read(path).ok());
-        found.is_some_and(|found| found.windows(4).any(|bytes| bytes == b"/a?2"))
-    });
-    assert_eq!(backend.count(), 2);
-}
-
 #[test]
 fn variants_are_kept_apart() {
     let backend = Backend::new(|seen| {
@@ -582,18 +389,6 @@ fn far_ranges_are_not_kept() {
         assert_eq!(backend.last().header("Range"), sent, "{range}");
     }
     assert_eq!(files(&server).len(), 1);
-}
-
-#[test]
-fn errors_of_our_own_are_remembered() {
-    let backend = Backend::new(|_| Reply::Last(Vec::new()));
-    let server =
-        caching(&backend, "proxy_cache_valid 502 600; location / { proxy_pass http://%backend%; }")
-            .start();
-    for _ in 0..3 {
-        assert_eq!(server.get("/a").status, 502);
-    }
-    assert_eq!(backend.count(), 1);
 }
 
 #[test]

@@ -16,6 +16,8 @@ mod cache;
 mod cache_applications;
 mod cache_files;
 mod cache_rfc9111;
+mod cache_stale;
+mod cache_waiting;
 mod client_certificates;
 mod cluster;
 mod command_line;
