@@ -19,6 +19,7 @@ pub(crate) mod answer;
 mod background;
 pub(crate) mod consult;
 pub(crate) mod duties;
+mod faults;
 mod fetch;
 pub(crate) mod file;
 pub(crate) mod freshness;

@@ -23,19 +23,16 @@ impl Seldom {
 
     /// Writes the line, at most once a second; the next line tells how many were withheld.
     pub fn log(&self, level: Level, message: impl Display) {
+        self.log_to(message, |message| process_log().log(level, 0, message));
+    }
+
+    /// As [`Self::log`], by another log's `write`.
+    pub fn log_to(&self, message: impl Display, write: impl FnOnce(&dyn Display)) {
         match self.take(clock::wall_secs()) {
             None => {}
-            Some(0) => process_log().log(level, 0, message),
-            Some(1) => {
-                process_log().log(level, 0, format_args!("{message} (1 earlier message withheld)"))
-            }
-            Some(more) => {
-                process_log().log(
-                    level,
-                    0,
-                    format_args!("{message} ({more} earlier messages withheld)"),
-                );
-            }
+            Some(0) => write(&message),
+            Some(1) => write(&format_args!("{message} (1 earlier message withheld)")),
+            Some(more) => write(&format_args!("{message} ({more} earlier messages withheld)")),
         }
     }
 

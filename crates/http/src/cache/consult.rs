@@ -13,27 +13,29 @@ use weir_wire::header::Known;
 use super::answer;
 use super::background::launch;
 use super::fetch::{Candidate, Fetch};
-use super::index::{Claim, Kept, Looked, Now, Stale, Terms, Varied, Whose};
+use super::index::{Claim, Looked, Now, Stale, Terms, Varied, Whose};
 use super::key::Digest;
 use super::lock::Ended;
-use super::opened::{self, Lost, Opened};
+use super::opened::{self, Opened};
 use super::path::CachePath;
 use super::purge;
 use super::rfc9111::invalidation::{Invalidation, is_unsafe};
 use super::rfc9111::{lifetime, reuse};
 use super::settings::{CacheZone, Caching};
 use super::shown::{Conditions, Status};
-use super::volume::{self, Volume};
+use super::volume::Volume;
 use super::zone::Zone;
 use crate::module::Verdict;
 use crate::pass::course::Pass;
 use crate::request::Request;
 
 mod keys;
+mod opening;
 mod wait;
 
 use keys::key;
 pub(super) use keys::{variant, write_key};
+use opening::Useless;
 use wait::{Waited, wait};
 
 /// The maximum time for which the end of a connection waits for an update beside its last request.
@@ -72,6 +74,8 @@ pub(crate) struct Consult<'a> {
     main: Digest,
     /// The digest of the variant, or of the main key.
     digest: Digest,
+    /// The request's variant by the `Vary` that the index has.
+    varied: Option<Varied>,
     terms: Terms,
     looked: Looked,
     /// Whether the index did not know all files when the response was looked up. By now the loader
@@ -129,6 +133,7 @@ pub(crate) fn at_once<'a>(
         path,
         main,
         digest,
+        varied: None,
         terms,
         looked,
         was_cold,
@@ -149,6 +154,7 @@ pub(crate) fn at_once<'a>(
     consult.look_up(request);
     if let Looked::Fresh(version) = consult.looked
         && let Some(opened) = opened::reuse(volume, &consult.digest, version)
+        && consult.is_meant(request, &opened)
         && reuse::is_good_enough(request, &opened)
         && let Some(verdict) = answer::at_once(request, pass, &opened, Status::Hit)
     {
@@ -199,12 +205,13 @@ impl<'a> Consult<'a> {
         self.was_cold = index.is_cold();
         self.terms.chosen = false;
         self.looked = index.look_up(&self.main, Now::of_turn(), &self.terms);
-        self.digest = self.main;
+        (self.digest, self.varied) = (self.main, None);
         if let Looked::Varied(varied) = &self.looked {
             let variant = variant(request, &self.main, &varied.vary);
             if variant != varied.variant {
                 self.digest = variant;
             }
+            self.varied = Some(Varied { vary: Arc::clone(&varied.vary), variant });
             self.terms.chosen = true;
             self.looked = index.look_up(&self.digest, Now::of_turn(), &self.terms);
         }
@@ -229,8 +236,8 @@ impl<'a> Consult<'a> {
         while looks < MOST_LOOKS {
             looks += 1;
             match std::mem::replace(&mut self.looked, Looked::Scarce) {
-                Looked::Fresh(version) => {
-                    if let Some(opened) = self.open(request, Some(version)).await {
+                Looked::Fresh(version) => match self.open(request, Some(version)).await {
+                    Ok(opened) => {
                         if !reuse::is_good_enough(request, &opened) {
                             let (error, barred) = (false, false);
                             let candidate = Candidate { opened, version, error, barred };
@@ -239,11 +246,22 @@ impl<'a> Consult<'a> {
                         let sent = answer::send(request, pass, &opened, Status::Hit).await;
                         return Consulted::Answered(sent);
                     }
-                }
+                    Err(Useless::Unread) => {
+                        return Consulted::Fetch(self.fetch(request, None, None));
+                    }
+                    Err(Useless::Other) => {}
+                },
                 Looked::Stale(stale) => match self.open(request, Some(stale.version)).await {
-                    Some(opened) => return self.stale(request, pass, stale, opened).await,
+                    Ok(opened) => return self.stale(request, pass, stale, opened).await,
+                    Err(Useless::Unread) => {
+                        let claim = match stale.whose {
+                            Whose::Mine(claim) => Some(claim),
+                            _ => None,
+                        };
+                        return Consulted::Fetch(self.fetch(request, claim, None));
+                    }
                     // Whoever had the turn has it no more.
-                    None => drop(stale),
+                    Err(Useless::Other) => drop(stale),
                 },
                 Looked::Failed(status) => {
                     request.attempts.cache.status = Some(Status::Hit);
@@ -268,69 +286,6 @@ impl<'a> Consult<'a> {
         }
         request.attempts.cache.fetches = false;
         Consulted::Fetch(self.fetch(request, None, None))
-    }
-
-    /// The open file of the version that the index has; None if it is lost, which the index then
-    /// knows.
-    async fn open(&self, request: &mut Request, version: Option<u64>) -> Option<Rc<Opened>> {
-        if let Some(version) = version
-            && let Some(opened) = opened::reuse(self.volume, &self.digest, version)
-        {
-            return Some(opened);
-        }
-        let key = std::mem::take(&mut request.attempts.cache.key);
-        let opened = Opened::open(request, self.volume, &self.digest, &key).await;
-        request.attempts.cache.key = key;
-        match opened {
-            Ok(opened) => {
-                let opened = Rc::new(opened);
-                if let Some(version) = version {
-                    opened::keep(self.volume, &self.digest, version, &opened);
-                }
-                return Some(opened);
-            }
-            Err(lost) => self.tell(request, &lost),
-        }
-        if let Some(version) = version {
-            self.volume.index.lost(&self.digest, version);
-            opened::forget(self.volume, &self.digest);
-        }
-        None
-    }
-
-    /// Logs why a file is no response, and deletes one that is damaged.
-    fn tell(&self, request: &Request, lost: &Lost) {
-        let path = self.volume.file(&self.digest);
-        match lost {
-            Lost::Missing => {}
-            Lost::Broken(why) => {
-                let message = format!("cache file \"{}\" {why}, ignored", path.display());
-                request.log(Level::Crit, &message);
-                let _ = volume::delete(&path);
-            }
-            Lost::Unread(call, error) => {
-                let call = format!("{call} \"{}\" failed", path.display());
-                let failed = weir_engine::os_error::Failed(&call, error).to_string();
-                request.log(Level::Crit, &failed);
-            }
-        }
-    }
-
-    /// Looks for the file of an earlier process that the index does not know yet. Returns whether
-    /// the index now has it.
-    async fn open_cold(&self, request: &mut Request) -> bool {
-        if !self.was_cold {
-            return false;
-        }
-        let Some(opened) = self.open(request, None).await else { return false };
-        let head = &opened.head;
-        let varied = (!head.vary.is_empty())
-            .then(|| Varied { vary: head.vary.as_slice().into(), variant: head.variant });
-        let size = volume::taken(opened.file().1.end);
-        let kept = Kept { times: head.times, size, main: head.main, varied };
-        // The loader may have found it meanwhile.
-        self.volume.index.found(&self.digest, kept, Now::of_turn());
-        true
     }
 
     /// Answers with a response whose time is over, or decides to fetch.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use weir_conf::Slot;
 use weir_engine::duty::{Duty, Plans};
-use weir_engine::error_log::{Level, process_log};
 use weir_engine::event_loop::on_a_thread;
 use weir_engine::timer;
 
@@ -68,12 +67,6 @@ impl Spell {
         self.files += 1;
         self.files >= self.pace.files.max(1) || self.began.elapsed() >= self.pace.threshold
     }
-}
-
-/// Logs a failed call.
-fn log_failed(call: &str, path: &std::path::Path, error: &std::io::Error) {
-    let call = format!("{call} \"{}\" failed", path.display());
-    process_log().log(Level::Crit, 0, weir_engine::os_error::Failed(&call, error).to_string());
 }
 
 /// Waits, at most until the limits change.

@@ -4,12 +4,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use weir_engine::error_log::Level;
 use weir_upstream::Causes;
 use weir_wire::header::Known;
 
 use super::answer;
 use super::consult;
+use super::faults;
 use super::file::{Head, Times};
 use super::freshness;
 use super::index::{Claim, Now};
@@ -220,9 +220,7 @@ impl Fetch<'_> {
         let times = told.or_else(|| self.times(request, pass, Some(opened.head.status)));
         let Some(times) = times else { return };
         if let Err(error) = opened.renew(times) {
-            let call = format!("write \"{}\" failed", opened.path().display());
-            let failed = weir_engine::os_error::Failed(&call, &error).to_string();
-            request.log(Level::Crit, &failed);
+            faults::not_renewed(request, opened.path(), &error);
         }
         self.volume.index.renewed(&self.digest, *version, times, Now::of_turn());
     }

@@ -23,6 +23,7 @@ use super::file::Times;
 use super::key::Digest;
 use super::lock::{Ended, Turn};
 
+mod outside;
 mod shard;
 
 use shard::{Entry, Shard};
@@ -63,7 +64,7 @@ pub(crate) struct Varied {
 }
 
 /// A response as it is in a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// How long it may be used.
     pub(crate) times: Times,
@@ -167,6 +168,8 @@ impl Drop for Claim {
 #[derive(Debug)]
 pub(crate) struct Index {
     shards: Box<[Mutex<Shard>]>,
+    /// The size of the zone in bytes.
+    size: AtomicU64,
     /// The bytes of all files.
     bytes: AtomicU64,
     /// The number of the next version of a response.
@@ -180,12 +183,13 @@ pub(crate) struct Index {
 impl Index {
     /// An empty index for a `keys_zone` of this size in bytes.
     pub(crate) fn new(size: u64) -> Arc<Self> {
-        let entries = room(size).max(PAGE) / ENTRY;
+        let entries = entries(size);
         let shards = (entries / LEAST_ENTRIES).clamp(1, MOST_SHARDS);
         let shards = 1 << shards.ilog2();
         let shard = |_| Mutex::new(Shard::new(entries / shards));
         Arc::new(Self {
             shards: (0..shards).map(shard).collect(),
+            size: AtomicU64::new(size),
             bytes: AtomicU64::new(0),
             next_version: AtomicU64::new(1),
             doomed: Mutex::default(),
@@ -414,10 +418,7 @@ impl Index {
     }
 
     fn doom(&self, entry: &Entry) {
-        if entry.file.is_some() {
-            let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
-            doomed.push(entry.digest);
-        }
+        self.doom_files(entry.file.is_some().then_some(entry.digest));
     }
 
     /// Whether there are files without an entry.
@@ -459,6 +460,11 @@ impl Index {
     pub(crate) fn warmed(&self) {
         self.cold.store(false, Relaxed);
     }
+}
+
+/// The number of entries of a zone of this size in bytes.
+fn entries(size: u64) -> u64 {
+    room(size).max(PAGE) / ENTRY
 }
 
 /// The last use, in milliseconds, up to which an entry has been inactive for this long.

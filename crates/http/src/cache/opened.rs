@@ -12,13 +12,16 @@ use std::io;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
+use rustix::fs::FileType;
 use weir_engine::file_io::File;
 use weir_wire::header::Headers;
 
 use super::file::{self, BLOCK, Broken, Head};
+use super::index::{Kept, Varied};
 use super::key::Digest;
-use super::volume::Volume;
+use super::volume::{self, Volume};
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -39,6 +42,8 @@ pub(crate) struct Opened {
     known: Rc<Known>,
     path: PathBuf,
     file: Rc<File>,
+    /// Whether the head was read for this, rather than remembered.
+    pub(crate) is_new: bool,
 }
 
 /// What is known of a response's file.
@@ -56,6 +61,8 @@ pub(crate) struct Known {
     /// The number of blocks from the start whose sums were right.
     checked: Cell<u64>,
     stamp: Stamp,
+    /// Whether the stamp tells any change since it was read.
+    is_settled: bool,
 }
 
 impl Deref for Opened {
@@ -66,21 +73,39 @@ impl Deref for Opened {
     }
 }
 
-/// What changes with the content of a file.
+/// What changes with the content of a file. Its time of change (`ctime`) is the system's own;
+/// programs can set that of modification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     node: (u64, u64),
-    modified: (i64, i64),
+    /// Seconds and nanoseconds since 1970.
+    changed: (i64, i64),
     size: i64,
     links: bool,
+    is_file: bool,
 }
+
+/// The age from which a file that changes has another stamp. A clock of the file system goes by
+/// steps, of 10 ms at most.
+const STEP: Duration = Duration::from_millis(100);
 
 impl Stamp {
     fn of(file: &File) -> io::Result<Self> {
         let found = rustix::fs::fstat(file)?;
-        let modified = (found.st_mtime, i64::try_from(found.st_mtime_nsec).unwrap_or(0));
+        let changed = (found.st_ctime, i64::try_from(found.st_ctime_nsec).unwrap_or(0));
         let node = (found.st_dev, found.st_ino);
-        Ok(Self { node, modified, size: found.st_size, links: found.st_nlink > 0 })
+        let is_file = FileType::from_raw_mode(found.st_mode).is_file();
+        Ok(Self { node, changed, size: found.st_size, links: found.st_nlink > 0, is_file })
+    }
+
+    /// Whether a change from now on shows. The number of a deleted file may be that of a new one,
+    /// too, within a step.
+    fn is_settled(&self) -> bool {
+        let (seconds, nanos) = self.changed;
+        let since = Duration::new(seconds.max(0).unsigned_abs(), u32::try_from(nanos).unwrap_or(0));
+        let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + since);
+        // A time that is still to come was set by another clock, or before a jump.
+        age.unwrap_or_else(|ahead| ahead.duration()) >= STEP
     }
 }
 
@@ -108,19 +133,31 @@ impl Opened {
     ) -> Result<Self, Lost> {
         let path = volume.file(digest);
         request.prepare_path(&path).await;
-        let file = match std::fs::File::open(&path) {
+        let file = match volume::open(&path) {
             Ok(file) => Rc::new(File::new(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Lost::Missing),
+            Err(error) if volume::is_missing(&error) => return Err(Lost::Missing),
             Err(error) => return Err(Lost::Unread("open()", error)),
         };
         let aio = request.aio().unwrap_or_default();
         request.client.set_aio(aio);
         let stamp = Stamp::of(&file).map_err(|error| Lost::Unread("fstat()", error))?;
-        let known = match remembered(volume, digest, stamp).filter(|known| known.head.key == key) {
+        if !stamp.is_file {
+            return Err(Lost::Broken("is no file"));
+        }
+        let known = remembered(volume, digest, stamp).filter(|known| known.head.key == key);
+        let is_new = known.is_none();
+        let known = match known {
             Some(known) => known,
             None => Rc::new(Known::read(request, &file, stamp, digest, key).await?),
         };
-        Ok(Self { known, path, file })
+        Ok(Self { known, path, file, is_new })
+    }
+
+    /// What the index has to know of it.
+    pub(crate) fn kept(&self) -> Kept {
+        let Head { times, main, variant, ref vary, .. } = self.head;
+        let varied = (!vary.is_empty()).then(|| Varied { vary: vary.as_slice().into(), variant });
+        Kept { times, size: volume::taken(self.stamp.size.unsigned_abs()), main, varied }
     }
 
     /// The file and the range of the body in it.
@@ -149,7 +186,7 @@ impl Opened {
     /// Deletes the file, which is damaged. Nothing opens it again, and the index learns it with the
     /// next look-up.
     pub(crate) fn discard(&self) {
-        let _ = super::volume::delete(&self.path);
+        let _ = volume::delete(&self.path);
     }
 
     /// The path of the file.
@@ -185,6 +222,7 @@ impl Known {
         digest: &Digest,
         key: &[u8],
     ) -> Result<Self, Lost> {
+        let is_settled = stamp.is_settled();
         let unread = |error| Lost::Unread("read()", error);
         let size = stamp.size.unsigned_abs();
         let mut bytes = Vec::new();
@@ -218,7 +256,8 @@ impl Known {
         }
         let fields = Rc::new(head.fields.clone());
         let checked = Cell::new(0);
-        let mut known = Self { head, fields, start, memory: None, sums, checked, stamp };
+        let mut known =
+            Self { head, fields, start, memory: None, sums, checked, stamp, is_settled };
         known.check_first(request, file, &bytes).await?;
         Ok(known)
     }
@@ -365,6 +404,9 @@ pub(crate) fn keep(volume: &Volume, digest: &Digest, version: u64, opened: &Rc<O
         let key = (volume.number, *digest);
         memory.remove(&key);
         let opens = opened.memory.is_some();
+        if !opens && !opened.is_settled {
+            return;
+        }
         memory.make_room(opens);
         memory.uses += 1;
         memory.open += usize::from(opens);

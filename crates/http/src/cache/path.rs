@@ -22,8 +22,6 @@ pub(crate) struct CachePath {
     pub(crate) levels: Levels,
     /// The name of the zone.
     pub(crate) name: String,
-    /// The size of the zone in bytes.
-    pub(crate) size: u64,
     /// The folder for temporary files, unless it is that of the location.
     pub(crate) temp: Option<TempPath>,
     /// The limits, which a reload changes.
@@ -33,6 +31,8 @@ pub(crate) struct CachePath {
 /// The limits of a cache, and the pace of the work for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
+    /// The size of the zone in bytes.
+    pub(crate) zone: u64,
     /// The time after which a response that is not used is removed.
     pub(crate) inactive: Duration,
     /// The maximum size of all files in bytes.
@@ -74,9 +74,9 @@ impl CachePath {
             folder: cx.prefix_path(text.strip_suffix('/').unwrap_or(&text)),
             levels: Levels::default(),
             name: String::new(),
-            size: 0,
             temp: None,
             limits: Limits {
+                zone: 0,
                 inactive: Duration::from_secs(600),
                 max_size: None,
                 min_free: 0,
@@ -136,8 +136,8 @@ impl CachePath {
                 let colon = value.iter().position(|&byte| byte == b':');
                 let colon = colon.ok_or_else(|| invalid("keys zone size"))?;
                 let size = parse_size(&value[colon + 1..]);
-                self.size = size.ok_or_else(|| invalid("keys zone size"))?;
-                if self.size < MIN_KEYS {
+                limits.zone = size.ok_or_else(|| invalid("keys zone size"))?;
+                if limits.zone < MIN_KEYS {
                     let message = format!("keys zone \"{}\" is too small", word.shown());
                     return Err(Fault::new(message).at(word));
                 }

@@ -1,24 +1,55 @@
 //! Purging: the removal of responses by a request (`…_cache_purge`, as in NGINX Plus).
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use weir_engine::event_loop::on_a_thread;
 
+use super::faults;
 use super::file::{Broken, Head};
 use super::key::Digest;
-use super::volume::Volume;
+use super::volume::{self, Volume, open};
 use crate::module::Verdict;
 use crate::request::Request;
 
 /// The length of a read of a file's head, in bytes.
 const READ: usize = 4096;
 
+/// What has become of the responses that were to be removed.
+#[derive(Default)]
+struct Removal {
+    /// Whether there were any.
+    found: bool,
+    /// A file that could not be deleted, and why.
+    stays: Option<(PathBuf, io::Error)>,
+}
+
+impl Removal {
+    fn add(&mut self, other: Self) {
+        self.found |= other.found;
+        self.stays = self.stays.take().or(other.stays);
+    }
+
+    /// Deletes the file of a response, which may be missing.
+    fn delete(&mut self, volume: &Volume, digest: &Digest) {
+        let path = volume.file(digest);
+        match std::fs::remove_file(&path) {
+            Ok(()) => self.found = true,
+            Err(error) if volume::is_missing(&error) => {}
+            Err(error) => {
+                volume.index.doom_files([*digest]);
+                self.stays = Some((path, error));
+            }
+        }
+    }
+}
+
 /// Removes the response with the request's key, or all whose keys begin like one that ends in an
-/// asterisk. When the client has its answer, none of them is used any more.
+/// asterisk. When the client has its answer, none of them is used any more. If a file could not be
+/// deleted, the answer is 500, since a process that starts now would find it; the manager goes on
+/// trying.
 pub(super) async fn purge(request: &mut Request, volume: &Arc<Volume>, main: &Digest) -> Verdict {
     let (volume, main) = (Arc::clone(volume), *main);
     let key = request.attempts.cache.key.clone();
@@ -26,28 +57,34 @@ pub(super) async fn purge(request: &mut Request, volume: &Arc<Volume>, main: &Di
         Some(prefix) => remove_all(&volume, |head| head.key.starts_with(prefix)),
         // Variants may be there that the index does not know yet.
         None if volume.index.is_cold() => {
-            remove(&volume, &main) | remove_all(&volume, |head| head.main == main)
+            let mut removal = remove(&volume, &main);
+            removal.add(remove_all(&volume, |head| head.main == main));
+            removal
         }
         None => remove(&volume, &main),
     });
     match removed.await {
-        Ok(true) => request.send_all(204, b"", Vec::new()).await,
-        Ok(false) => Verdict::Status(404),
+        Ok(Removal { stays: Some((path, error)), .. }) => {
+            faults::not_worked_on("unlink()", &path, &error);
+            Verdict::Status(500)
+        }
+        Ok(Removal { found: true, .. }) => request.send_all(204, b"", Vec::new()).await,
+        Ok(_) => Verdict::Status(404),
         Err(_) => Verdict::Status(500),
     }
 }
 
-/// Removes all responses whose heads are `meant`, by a look at every file. Returns whether there
-/// were any.
-fn remove_all(volume: &Volume, meant: impl Fn(&Head) -> bool) -> bool {
-    let mut removed = false;
+/// Removes all responses whose heads are `meant`, by a look at every file.
+fn remove_all(volume: &Volume, meant: impl Fn(&Head) -> bool) -> Removal {
+    let mut removal = Removal::default();
     let depth = volume.levels.depth();
     below(&volume.folder, depth, &mut |path, digest| {
         if let Some(head) = head(path).filter(&meant) {
-            removed |= remove(volume, &head.main) | remove(volume, digest);
+            removal.add(remove(volume, &head.main));
+            removal.add(remove(volume, digest));
         }
     });
-    removed
+    removal
 }
 
 /// Removes a response at once, and later, while the index does not know all files, variants that it
@@ -64,19 +101,18 @@ pub(super) fn remove_in_background(volume: &Arc<Volume>, main: Digest) {
 }
 
 /// Removes a response with its variants, from the index and from the disk, where one may be that
-/// the index does not know yet. Returns whether there was any.
-fn remove(volume: &Volume, digest: &Digest) -> bool {
-    let mut removed = false;
+/// the index does not know yet.
+fn remove(volume: &Volume, digest: &Digest) -> Removal {
+    let mut removal = Removal::default();
     // Twice, since the loader may have read a file before it was deleted, and found it afterwards.
     for _ in 0..2 {
         for known in volume.index.purge(digest) {
-            removed = true;
-            // A file that cannot be deleted now is checked by the next process.
-            let _ = volume.delete(&known);
+            removal.found = true;
+            removal.delete(volume, &known);
         }
-        removed |= std::fs::remove_file(volume.file(digest)).is_ok();
+        removal.delete(volume, digest);
     }
-    removed
+    removal
 }
 
 /// Calls `visit` with every file of the cache, `depth` levels below a folder.
@@ -95,7 +131,7 @@ fn below(folder: &Path, depth: usize, visit: &mut dyn FnMut(&Path, &Digest)) {
 
 /// The head of a response's file.
 fn head(path: &Path) -> Option<Head> {
-    let mut file = File::open(path).ok()?;
+    let mut file = open(path).ok()?;
     let mut bytes = Vec::new();
     loop {
         let more = match Head::parse(&bytes) {

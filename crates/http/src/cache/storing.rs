@@ -6,16 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use weir_engine::error_log::Level;
 use weir_engine::temp_file::Attributes;
 
+use super::faults;
 use super::file::{Head, Sums};
 use super::index::{Claim, Kept, Now, Varied};
 use super::volume::{self, Volume};
 use crate::core::temp_path::{TempFileError, TempPath};
 use crate::module::Pending;
 use crate::pass::keep::Keeping;
-use crate::pass::temp_file::{TempFile, failed};
+use crate::pass::temp_file::TempFile;
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -63,11 +63,11 @@ impl<'a> Storing<'a> {
             return;
         }
         if let Err(error) = self.write_rest().await {
-            return failed(request, &error);
+            return faults::not_kept(request, &error);
         }
         let file = match self.file.open() {
             Ok(file) => Rc::clone(file),
-            Err(error) => return failed(request, &error),
+            Err(error) => return faults::not_kept(request, &error),
         };
         let Head { main, variant, times, .. } = self.head;
         let vary = &self.head.vary;
@@ -79,8 +79,7 @@ impl<'a> Storing<'a> {
         let attributes = Attributes { mode: 0o600, modified: None };
         let path = self.volume.file(&digest);
         if let Err(error) = file.keep(self.file.aio(), path, attributes).await {
-            request.log_upstream(Level::Crit, &format!("{error} while reading upstream"));
-            return;
+            return faults::not_kept(request, &error);
         }
         let size = volume::taken(self.file.len());
         let kept = Kept { times, size, main, varied };
@@ -93,7 +92,7 @@ impl Keeping for Storing<'_> {
         self.sums.add(bytes);
         self.head.body += bytes.len() as u64;
         let put = self.file.put(bytes);
-        put.inspect_err(|error| failed(request, error)).ok()
+        put.inspect_err(|error| faults::not_kept(request, error)).ok()
     }
 
     fn is_behind(&self) -> bool {

@@ -88,7 +88,7 @@ pub(super) fn define(node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     let directive = node.text().into_owned();
     let path = CachePath::parse(node, cx)?;
     path.create(cx)?;
-    Zones::declare(cx, path.name.as_bytes(), path.size, usage(&directive))?;
+    Zones::declare(cx, path.name.as_bytes(), path.limits.zone, usage(&directive))?;
     let prefix = prefix(node, "cache_path");
     let named: &mut Named = cx.registry();
     let same = named.zones.values().filter_map(|zone| zone.definition.get());

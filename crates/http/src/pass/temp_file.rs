@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use weir_engine::error_log::Level;
+use weir_engine::error_log::{Level, Seldom};
 use weir_engine::file_io::{Aio, File};
 
 use crate::core::temp_path::{TempFileError, TempPath};
@@ -21,6 +21,9 @@ pub(crate) struct TempFile<'a> {
     path: PathBuf,
     len: u64,
 }
+
+/// One line a second: a full disk fails for every response.
+static FAILED: Seldom = Seldom::new();
 
 /// The number of unwritten bytes at which appending has to wait.
 const MOST_UNWRITTEN: usize = 1024 * 1024;
@@ -118,5 +121,7 @@ impl<'a> TempFile<'a> {
 /// Logs that the file could not be created or written.
 #[cold]
 pub(crate) fn failed(request: &Request, why: &TempFileError) {
-    request.log_upstream(Level::Crit, &format!("{why} while reading upstream"));
+    FAILED.log_to(why, |message| {
+        request.log_upstream(Level::Crit, &format!("{message} while reading upstream"));
+    });
 }

@@ -2,7 +2,7 @@
 //! that are no cached responses of this version. Until it has ended, requests look at files
 //! themselves.
 
-use std::fs::{File, ReadDir};
+use std::fs::ReadDir;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,12 +13,13 @@ use std::time::{Duration, SystemTime};
 use weir_engine::duty::Plans;
 use weir_engine::error_log::{Level, process_log};
 
-use super::{Spell, log_failed, on_a_thread, pause};
+use super::{Spell, on_a_thread, pause};
+use crate::cache::faults::not_worked_on;
 use crate::cache::file::{self, Broken, Head};
 use crate::cache::index::{Kept, Now, Varied};
 use crate::cache::key::Digest;
 use crate::cache::path::{Limits, Pace};
-use crate::cache::volume::{self, Volume};
+use crate::cache::volume::{self, Volume, open};
 
 /// The length of the first read of a file, in bytes.
 const FIRST_READ: usize = 4096;
@@ -78,7 +79,9 @@ impl Walk {
                 }
                 continue;
             }
-            if open.len() == volume.levels.depth() + 1 {
+            if is_left_over(name.as_bytes(), &path) {
+                let _ = volume::delete(&path);
+            } else if open.len() == volume.levels.depth() + 1 {
                 self.meet(volume, name.as_bytes(), &path, now);
             }
             if spell.is_over() {
@@ -91,13 +94,10 @@ impl Walk {
 
     /// Takes a file into the index, or deletes it.
     fn meet(&mut self, volume: &Volume, name: &[u8], path: &Path, now: Now) {
-        let Some(digest) = Digest::from_name(name) else {
-            if is_left_over(name, path) {
-                let _ = volume::delete(path);
-            }
-            return;
-        };
-        match kept(path, &digest) {
+        let Some(digest) = Digest::from_name(name) else { return };
+        // Where no request looks for it, it is none.
+        let is_in_place = *path == volume.file(&digest);
+        match if is_in_place { kept(path, &digest) } else { Ok(None) } {
             Ok(Some(kept)) => {
                 let is_new = volume.index.found(&digest, kept, now);
                 self.found += u64::from(is_new);
@@ -109,11 +109,11 @@ impl Walk {
             Ok(None) => {
                 self.dropped += 1;
                 if let Err(error) = volume::delete(path) {
-                    log_failed("unlink()", path, &error);
+                    not_worked_on("unlink()", path, &error);
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => log_failed("read()", path, &error),
+            Err(error) => not_worked_on("read()", path, &error),
         }
     }
 }
@@ -124,27 +124,39 @@ fn read_dir(path: &Path) -> Vec<ReadDir> {
         Ok(folder) => vec![folder],
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            log_failed("opendir()", path, &error);
+            not_worked_on("opendir()", path, &error);
             Vec::new()
         }
     }
 }
 
-/// Whether a file is one that a killed process was about to rename: a number and a process id.
+/// Whether a file is one that a killed process was about to rename: a number and a process id. The
+/// process is no more, or is another one that has the same id by now.
 fn is_left_over(name: &[u8], path: &Path) -> bool {
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let mut parts = name.splitn(2, |&byte| byte == b'.');
-    let numbered = parts.next().is_some_and(|number| number.len() >= 10 && digits(number))
-        && parts.next().is_some_and(digits);
-    let age =
-        || SystemTime::now().duration_since(std::fs::metadata(path).ok()?.modified().ok()?).ok();
-    numbered && age().is_some_and(|age| age >= STALE)
+    let Some(dot) = name.iter().position(|&byte| byte == b'.') else { return false };
+    let (number, process) = (&name[..dot], &name[dot + 1..]);
+    if number.len() < 10 || !digits(number) || !digits(process) {
+        return false;
+    }
+    let process = String::from_utf8_lossy(process);
+    let lives = || Path::new("/proc").join(&*process).exists() || !Path::new("/proc/self").exists();
+    // A time in the future is that of a clock that was set back since.
+    let is_old = |modified: SystemTime| match SystemTime::now().duration_since(modified) {
+        Ok(age) => age >= STALE,
+        Err(future) => future.duration() >= STALE,
+    };
+    !lives() || std::fs::metadata(path).and_then(|found| found.modified()).is_ok_and(is_old)
 }
 
 /// The response in a file; None if there is none.
 fn kept(path: &Path, digest: &Digest) -> io::Result<Option<Kept>> {
-    let file = File::open(path)?;
-    let size = file.metadata()?.size();
+    let file = open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Ok(None);
+    }
+    let size = found.size();
     let mut bytes = Vec::new();
     let head = loop {
         let more = match Head::parse(&bytes) {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use weir_engine::duty::Plans;
 
-use super::{Spell, log_failed, on_a_thread, pause};
+use super::{Spell, on_a_thread, pause};
+use crate::cache::faults::not_worked_on;
 use crate::cache::index::Now;
 use crate::cache::path::Limits;
 use crate::cache::volume::Volume;
@@ -18,6 +19,7 @@ const LOOKS: Duration = Duration::from_secs(1);
 pub(super) async fn manage(volume: Arc<Volume>, mut plans: Plans<Limits>) {
     loop {
         let limits = plans.current();
+        volume.index.resize(limits.zone);
         let now = Now::of_turn();
         if !has_work(&volume, &limits, now) {
             pause(&mut plans, LOOKS).await;
@@ -73,13 +75,18 @@ fn free(folder: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Deletes the files without an entry. One that was stored anew meanwhile stays.
+/// Deletes the files without an entry. One that was stored anew meanwhile stays. If a disk refuses,
+/// the rest is left for the next time.
 fn delete_doomed(volume: &Volume) {
-    for digest in volume.index.take_doomed() {
+    let mut doomed = volume.index.take_doomed();
+    while let Some(digest) = doomed.pop() {
         if !volume.index.has_file(&digest)
             && let Err(error) = volume.delete(&digest)
         {
-            log_failed("unlink()", &volume.file(&digest), &error);
+            not_worked_on("unlink()", &volume.file(&digest), &error);
+            doomed.insert(0, digest);
+            break;
         }
     }
+    volume.index.doom_files(doomed);
 }

@@ -98,13 +98,10 @@ pub(super) struct Shard {
 impl Shard {
     /// A part for at most this many entries.
     pub(super) fn new(most: u64) -> Self {
-        Self {
-            entries: Slab::new(),
-            places: HashMap::new(),
-            newest: None,
-            oldest: None,
-            most: usize::try_from(most).unwrap_or(usize::MAX).max(1),
-        }
+        let (entries, places) = (Slab::new(), HashMap::new());
+        let mut shard = Self { entries, places, newest: None, oldest: None, most: 1 };
+        shard.set_most(most);
+        shard
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,6 +110,11 @@ impl Shard {
 
     pub(super) fn most(&self) -> usize {
         self.most
+    }
+
+    /// Sets the maximum number of entries.
+    pub(super) fn set_most(&mut self, most: u64) {
+        self.most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
     }
 
     pub(super) fn get_mut(&mut self, digest: &Digest) -> Option<&mut Entry> {

@@ -1,0 +1,39 @@
+//! What happens to an index from outside: reloads, other processes, disks.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Index, Kept, Now, entries};
+use crate::cache::key::Digest;
+
+impl Index {
+    /// Follows a reload that gives the zone another size. Entries beyond it go as others come, and
+    /// by the manager.
+    pub(crate) fn resize(&self, size: u64) {
+        if self.size.swap(size, Relaxed) != size {
+            let most = entries(size) / self.shards.len() as u64;
+            self.each().for_each(|mut shard| shard.set_most(most));
+        }
+    }
+
+    /// Compares a version with what its file holds, which another process may have replaced or
+    /// revalidated, and takes that over. Returns whether it was the same.
+    pub(crate) fn agrees(&self, digest: &Digest, version: u64, held: Kept, now: Now) -> bool {
+        let mut shard = self.shard(digest);
+        let Some(entry) = shard.get_mut(digest) else { return false };
+        match &entry.file {
+            Some(file) if file.version == version && file.kept == held => return true,
+            Some(file) if file.version == version => {}
+            _ => return false,
+        }
+        self.bytes.fetch_add(held.size, Relaxed);
+        let before = entry.put(held, version, now);
+        self.bytes.fetch_sub(before, Relaxed);
+        false
+    }
+
+    /// Notes files without an entry, which the manager deletes.
+    pub(crate) fn doom_files(&self, files: impl IntoIterator<Item = Digest>) {
+        self.doomed.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
+    }
+}
