@@ -4,12 +4,10 @@
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cache::{caching, caching_at, files, http, numbers, used};
-use crate::harness::{
-    Backend, Reply, Server, Signal, children, is_root, send_signal, skipped, until, until_some,
-};
+use crate::harness::{Backend, Reply, Server, Signal, children, send_signal, until, until_some};
 
 /// A backend whose bodies have the length at the end of their target.
 fn sized() -> Backend {
@@ -188,86 +186,6 @@ fn a_full_zone_forgets_the_least_used() {
     assert_eq!(used(&server.get("/first/10")).0, "HIT");
     assert_eq!(used(&server.get("/199/10")).0, "HIT");
     assert_eq!(used(&server.get("/0/10")).0, "MISS");
-}
-
-#[test]
-fn a_full_disk_costs_only_the_cache() {
-    if !is_root() {
-        return skipped("it needs root");
-    }
-    let backend = sized();
-    let setup = caching_at(&backend, "keys_zone=one:1m use_temp_path=off", PASS);
-    let folder = setup.directory().join("cache");
-    std::fs::create_dir_all(&folder).unwrap();
-    let mount = |args: &[&str]| std::process::Command::new(args[0]).args(&args[1..]).status();
-    let place = folder.display().to_string();
-    let options = "size=256k,mode=777";
-    let mounted = mount(&["mount", "-t", "tmpfs", "-o", options, "tmpfs", &place]);
-    if !mounted.is_ok_and(|status| status.success()) {
-        return skipped("it needs to mount a file system");
-    }
-    let server = setup.start();
-    let results = std::panic::catch_unwind(|| {
-        for target in ["/1/600000", "/2/600000", "/3/100", "/4/200000", "/5/200000"] {
-            let length: usize = target[3..].parse().unwrap();
-            let response = server.get(target);
-            assert!(response.status == 200 && response.body == numbers(length), "{target}");
-        }
-        assert_eq!(used(&server.get("/3/100")).0, "HIT");
-        assert_eq!(used(&server.get("/1/600000")).0, "MISS");
-        server.wait_log("(28: No space left on device)");
-    });
-    drop(server.get("/3/100"));
-    let _ = mount(&["umount", "-l", &place]);
-    results.unwrap();
-}
-
-/// Kills the worker in the middle of stores, many times: all that is found afterwards is whole.
-#[test]
-fn killed_workers_leave_whole_files() {
-    let backend = sized();
-    let setup = caching_at(&backend, "levels=1 keys_zone=one:1m use_temp_path=off", PASS);
-    let server = setup.main("worker_processes 2;").alerts_expected().start();
-    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let lengths = [10, 20_000, 70_000, 300_000];
-    std::thread::scope(|scope| {
-        for thread in 0..3_usize {
-            let (server, stop, done) = (&server, &stop, &done);
-            scope.spawn(move || {
-                let mut number = thread;
-                while !stop.load(Ordering::Relaxed) {
-                    number = number.wrapping_mul(31).wrapping_add(7) % 400;
-                    let length = lengths[number % lengths.len()];
-                    let target = format!("/{number}/{length}");
-                    let Ok(mut client) =
-                        crate::harness::Client::try_connect(&server.address("port"))
-                    else {
-                        continue;
-                    };
-                    let ask = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
-                    if client.send_if_wanted(ask)
-                        && let Ok(response) = client.try_response(false)
-                    {
-                        assert!(response.body == numbers(length), "{target}");
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-        for round in 1..=8 {
-            until("requests", || done.load(Ordering::Relaxed) >= round * 20);
-            let killed = worker(&server);
-            send_signal(killed, Signal::KILL);
-            until("another worker", || worker(&server) != killed);
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
-    server.wait_log(" responses, ");
-    let log = server.error_log();
-    for line in log.lines().filter(|line| line.contains(" files dropped")) {
-        assert!(line.contains(" 0 files dropped"), "{line}");
-    }
-    assert!(!log.contains("cache file \""), "{log}");
 }
 
 /// Two servers share a folder: each finds what the other has kept, or fetches it.

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use protocol::{Files, Request};
 
-/// The operations whose answers can be late.
+/// The operations whose answers can be late, or errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// The first lookup of a name.
@@ -29,6 +29,10 @@ pub enum Operation {
     Read = 15,
     /// Writing.
     Write = 16,
+    /// Renaming.
+    Rename = 12,
+    /// Creating a file.
+    Create = 35,
 }
 
 /// A mounted file system with its initial files and those created in it; unmounted on drop. Its
@@ -47,6 +51,8 @@ struct State {
     /// Held responses.
     waiting: Vec<Vec<u8>>,
     delayed: Option<(Operation, Duration)>,
+    /// Operations that fail, with their errors.
+    failing: Vec<(Operation, i32)>,
 }
 
 /// A response and its time. All have the same delay, so they stay in order.
@@ -108,6 +114,16 @@ impl SlowDisk {
         lock(&self.state).held.push(operation);
     }
 
+    /// Has operations of one kind fail with this number of an error, from now on.
+    pub fn fail(&self, operation: Operation, error: i32) {
+        lock(&self.state).failing.push((operation, error));
+    }
+
+    /// Has no operation fail any more.
+    pub fn mend(&self) {
+        lock(&self.state).failing.clear();
+    }
+
     /// The number of held operations.
     pub fn held(&self) -> usize {
         lock(&self.state).waiting.len()
@@ -149,6 +165,11 @@ fn serve(device: &File, state: &Mutex<State>, later: &Sender<Later>) {
         let request = Request::new(&buffer[..length]);
         let is = |operation: Operation| operation as u32 == request.operation();
         let mut state = lock(state);
+        if let Some(&(_, error)) = state.failing.iter().find(|(failing, _)| is(*failing)) {
+            drop(state);
+            let _ = (&*device).write(&request.refusal(error));
+            continue;
+        }
         let Some(answer) = state.files.answer(&request) else { continue };
         if state.held.iter().any(|&held| is(held)) {
             state.waiting.push(answer);

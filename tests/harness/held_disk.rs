@@ -55,6 +55,16 @@ impl HeldDisk {
         self.disk.held()
     }
 
+    /// Has operations of one kind fail with this number of an error, from now on.
+    pub(crate) fn fail(&self, operation: Operation, error: i32) {
+        self.disk.fail(operation, error);
+    }
+
+    /// Has no operation fail any more.
+    pub(crate) fn mend(&self) {
+        self.disk.mend();
+    }
+
     /// Answers all held operations and stops holding.
     pub(crate) fn release(&self) {
         self.disk.release();

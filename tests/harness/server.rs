@@ -339,6 +339,25 @@ impl Server {
         self.child = Some(self.setup.launch());
     }
 
+    /// Kills all processes at once, like the end of the machine. [`Self::resume`] starts again.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.child.take().expect("the server runs");
+        let workers = super::children(child.id());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for worker in workers {
+            // It may have ended with its master.
+            let pid = rustix::process::Pid::from_raw(worker as i32).unwrap();
+            let _ = rustix::process::kill_process(pid, Signal::KILL);
+            until("the end of a worker", || {
+                std::fs::read_to_string(format!("/proc/{worker}/stat"))
+                    .map_or(true, |stat| stat.contains(") Z "))
+            });
+        }
+        let _ = std::fs::remove_file(self.directory().join("nginx.pid"));
+    }
+
     fn stop(&mut self) -> Result<(), String> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
         if !matches!(child.try_wait(), Ok(None)) {

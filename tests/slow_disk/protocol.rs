@@ -44,6 +44,11 @@ impl<'a> Request<'a> {
         String::from_utf8_lossy(name).into_owned()
     }
 
+    /// The answer that the operation has failed.
+    pub(super) fn refusal(&self, error: i32) -> Vec<u8> {
+        self.answer(&Answer { error, data: Vec::new() })
+    }
+
     /// The answer as the device takes it.
     fn answer(&self, answer: &Answer) -> Vec<u8> {
         let mut message = ((answer.data.len() + 16) as u32).to_le_bytes().to_vec();
@@ -114,6 +119,13 @@ impl Files {
             3 | 4 => Answer::ok([vec![0; 16], self.attributes(node)].concat()),
             10 => {
                 self.names.remove(&request.name(0));
+                Answer::ok(Vec::new())
+            }
+            // RENAME: the number of the new folder, then both names.
+            12 => {
+                let (from, to) = (request.name(8), request.name(8 + request.name(8).len() + 1));
+                let Some(node) = self.names.remove(&from) else { return Answer::error(ENOENT) };
+                self.names.insert(to, node);
                 Answer::ok(Vec::new())
             }
             14 => Answer::ok(self.opened()),
