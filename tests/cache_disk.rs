@@ -116,6 +116,7 @@ fn a_full_disk_costs_only_the_cache() {
         ("use_temp_path=off", ""),
         ("levels=1:2", ""),
         ("levels=1:2", "proxy_temp_path %disk%/temp;"),
+        ("levels=1:2", "aio threads; aio_write on; proxy_temp_path %disk%/temp;"),
     ] {
         let Some(disk) = SmallDisk::mount("1m") else { return };
         let backend = sized();
@@ -220,7 +221,7 @@ fn a_forbidden_folder_costs_only_the_cache() {
         works(&server, "before");
         let folder = server.directory().join("cache");
         let mode = std::fs::metadata(&folder).unwrap().permissions();
-        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o000)).unwrap();
         nothing_is_kept(&server, "forbidden", "(13: Permission denied)");
         // In memory, with an open file.
         assert_eq!(right(&server, "/works/before/10"), "HIT");

@@ -77,7 +77,7 @@ fn limits_are_kept_under_a_thousand_fetches() {
     until("all requests", || backend.count() == 1000);
     gate.set(true);
     take_all(asked);
-    // A zone of 8k has 64 entries; 200k are the room for 16 files.
+    // A zone of 8k has 32 entries; 200k are the room for 16 files.
     until("the limits to hold", || {
         let files = files(&server);
         let size: u64 = files.iter().map(|path| path.metadata().map_or(0, |meta| meta.len())).sum();
@@ -206,12 +206,12 @@ fn a_zone_changes_its_size() {
     server.reload_http(&http("keys_zone=one:2m", PASS));
     assert!(targets().all(|target| used(&server.get(&target)).0 == "HIT"));
     server.reload_http(&http("keys_zone=one:8k", PASS));
-    until("the rest to go", || files(&server).len() <= 64);
-    assert_eq!(used(&server.get("/199/10")).0, "HIT");
+    until("the rest to go", || files(&server).len() <= 32);
+    assert!(files(&server).len() >= 20, "{} files", files(&server).len());
     let count = backend.count();
     take_all(ask_all(&server, targets()));
     assert!(backend.count() > count);
-    until("the limit to hold", || files(&server).len() <= 64);
+    until("the limit to hold", || files(&server).len() <= 32);
 }
 
 /// Files whose times are in the past or to come are what they are.

@@ -6,6 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Index, Kept, Now, entries};
 use crate::cache::key::Digest;
 
+/// The maximum number of files that wait for their deletion, which a disk may refuse. The next
+/// process finds those beyond it.
+const MOST_DOOMED: usize = 1 << 20;
+
 impl Index {
     /// Follows a reload that gives the zone another size. Entries beyond it go as others come, and
     /// by the manager.
@@ -34,6 +38,8 @@ impl Index {
 
     /// Notes files without an entry, which the manager deletes.
     pub(crate) fn doom_files(&self, files: impl IntoIterator<Item = Digest>) {
-        self.doomed.lock().unwrap_or_else(PoisonError::into_inner).extend(files);
+        let mut doomed = self.doomed.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MOST_DOOMED.saturating_sub(doomed.len());
+        doomed.extend(files.into_iter().take(room));
     }
 }

@@ -207,3 +207,42 @@ fn threads_agree() {
     assert_eq!(fetched.into_inner(), 200);
     assert_eq!((index.len(), index.bytes()), (200, 200 * 4096));
 }
+
+#[test]
+fn what_another_process_has_put_in_a_file_is_taken_over() {
+    let (index, main, variant) = (Index::new(1 << 20), digest(1), digest(2));
+    let ours = kept(main, at(0));
+    let version = index.stored(&main, ours.clone(), at(0));
+    assert!(index.agrees(&main, version, ours.clone(), at(1)));
+    let theirs = Kept { size: 8192, ..varied(main, variant, at(1)) };
+    assert!(!index.agrees(&main, version, theirs.clone(), at(1)));
+    assert!(index.agrees(&main, version, theirs.clone(), at(1)));
+    assert_eq!(index.bytes(), 8192);
+    let found = index.look_up(&main, at(1), &TERMS);
+    assert!(matches!(found, Looked::Varied(varied) if varied.variant == variant));
+    // Neither another version nor one that is gone.
+    let next = index.stored(&main, ours.clone(), at(2));
+    assert!(!index.agrees(&main, version, theirs.clone(), at(2)));
+    index.lost(&main, next);
+    assert!(!index.agrees(&main, next, theirs, at(2)));
+    assert_eq!(index.bytes(), 0);
+}
+
+#[test]
+fn a_zone_of_another_size_keeps_what_it_has_room_for() {
+    let index = Index::new(1 << 20);
+    let most = index.watermark();
+    for number in 0..1000 {
+        index.stored(&digest(number), kept(digest(number), at(0)), at(number.into()));
+    }
+    index.resize(2 << 20);
+    assert!(index.watermark() > most && index.len() == 1000);
+    index.resize(8 << 10);
+    while index.len() >= index.watermark() && index.evict() {}
+    for number in 1000..2000 {
+        index.stored(&digest(number), kept(digest(number), at(0)), at(number.into()));
+    }
+    let most = 8 << 10 >> 7;
+    assert!((1..=most).contains(&index.len()), "{}", index.len());
+    assert_eq!(index.bytes(), index.len() * 4096);
+}
