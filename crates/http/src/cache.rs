@@ -23,6 +23,8 @@ mod faults;
 mod fetch;
 pub(crate) mod file;
 pub(crate) mod freshness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod index;
 pub(crate) mod key;
 mod lock;

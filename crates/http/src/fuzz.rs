@@ -13,11 +13,13 @@ use weir_upstream::Registry;
 use weir_wire::request::Version;
 
 pub use crate::cache::file::fuzz_file as cache_file;
+pub use crate::cache::fuzz::{damaged_file as cache_damage, fields as cache_fields};
 pub use crate::cache::rfc9111::fuzz::fuzz_rules as cache_rules;
 use crate::client::memory::Answer;
 use crate::client::memory::pair;
 use crate::fixture::{LISTENER, configuration, connection};
 pub use crate::modules::fuzz_user_file as user_file;
+pub use crate::modules::{fuzz_content_range as content_range, fuzz_ranges as ranges};
 use crate::serve::{Ask, Service};
 use crate::snapshot::{Configuration, Snapshot};
 

@@ -65,6 +65,10 @@ mod zstd_static;
 
 #[cfg(any(test, fuzzing))]
 pub use auth_basic::fuzz::user_file as fuzz_user_file;
+#[cfg(any(test, fuzzing))]
+pub use range::fuzz_ranges;
+#[cfg(any(test, fuzzing))]
+pub use slice::fuzz_content_range;
 
 /// All modules.
 #[rustfmt::skip]

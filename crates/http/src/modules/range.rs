@@ -128,6 +128,22 @@ fn parse(text: &[u8], length: u64, max: u32) -> Parsed {
     }
 }
 
+/// Entry point of a fuzz target: a length of eight bytes and the list after `bytes=`.
+///
+/// # Panics
+/// If a part is empty or exceeds the body.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_ranges(data: &[u8]) {
+    let Some((length, text)) = data.split_first_chunk() else { return };
+    let length = u64::from_be_bytes(*length) >> 1;
+    for max in [0, 1, 5, UNLIMITED] {
+        if let Parsed::Ranges(ranges) = parse(text, length, max) {
+            assert!(!ranges.is_empty() && ranges.len() as u64 <= u64::from(max));
+            assert!(ranges.iter().all(|range| range.start < range.end && range.end <= length));
+        }
+    }
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {

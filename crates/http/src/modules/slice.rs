@@ -179,6 +179,19 @@ fn parse_range(value: &[u8]) -> Option<(Range<u64>, Option<u64>)> {
     Some((first..last + 1, length))
 }
 
+/// Entry point of a fuzz target: the value of `Content-Range`.
+///
+/// # Panics
+/// If a range is read differently once it is written.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_content_range(data: &[u8]) {
+    if let Some((range, length)) = parse_range(data) {
+        let length = length.map_or("*".to_owned(), |length| length.to_string());
+        let text = format!("bytes {}-{}/{length}", range.start, range.end - 1);
+        assert_eq!(parse_range(text.as_bytes()).map(|(again, _)| again), Some(range));
+    }
+}
+
 /// Includes the rest of the parts behind the first one.
 struct Rest {
     /// The offset of the next byte, for the range filter.
