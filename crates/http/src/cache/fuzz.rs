@@ -50,7 +50,7 @@ fn stored(input: &mut Input<'_>) -> Vec<u8> {
         body: length,
         status: 200,
         status_line: None,
-        variant: main.variant(&vary, |_: &[u8]| std::iter::empty()),
+        variant: main.variant(&vary, false, |_: &[u8]| std::iter::empty()),
         main,
         key,
         vary,
@@ -137,7 +137,7 @@ pub fn fields(data: &[u8]) {
     let vary = freshness::vary(&fields, Ignored::default()).unwrap_or_else(|_| named.to_vec());
     let variant = |suffix: &[u8]| {
         let own = [named, suffix].concat();
-        digest.variant(&vary, |_: &[u8]| [own.as_slice()].into_iter())
+        digest.variant(&vary, false, |_: &[u8]| [own.as_slice()].into_iter())
     };
     let has_names = vary.iter().any(|byte| !matches!(byte, b',' | b' '));
     assert_eq!(variant(b"a") != variant(b"b"), has_names, "other values are another variant");
