@@ -24,6 +24,7 @@ mod session_cache;
 mod settings_error;
 pub mod shared_tickets;
 mod signature;
+mod staple;
 mod tickets;
 mod verify;
 mod wording;
@@ -34,7 +35,7 @@ pub type CertificateDer = rustls::pki_types::CertificateDer<'static>;
 
 pub use client::{ClientIdentity, ClientSettings, ClientTls};
 pub use handshake::{ClientHello, HandshakeError, accept, connect};
-pub use info::TlsInfo;
+pub use info::{OcspStatus, TlsInfo};
 pub use keys::{CertifiedKey, KeyError, certificates_from_pem, crls_from_pem};
 pub use names::{Protocols, Versions};
 pub use offer::{Missing, Offer};
@@ -44,7 +45,9 @@ pub use server::{Alpn, ServerSettings, ServerTls, VerifyClient};
 pub use session_cache::SessionCache;
 pub use settings_error::SettingsError;
 pub use signature::is_signed_by;
+pub use staple::Staple;
 pub use tickets::Tickets;
+pub use verify::ocsp;
 pub use verify::{Fault, Revocation, Trust, Verdict};
 
 #[cfg(test)]

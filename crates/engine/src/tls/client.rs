@@ -205,7 +205,7 @@ impl ResolvesClientCert for OneKey {
         _authorities: &[&[u8]],
         schemes: &[SignatureScheme],
     ) -> Option<Arc<sign::CertifiedKey>> {
-        self.0.0.key.choose_scheme(schemes).map(|_| Arc::clone(&self.0.0))
+        self.0.key.key.choose_scheme(schemes).map(|_| Arc::clone(&self.0.key))
     }
 
     fn has_certs(&self) -> bool {

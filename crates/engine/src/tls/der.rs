@@ -1,4 +1,4 @@
-//! A reader for DER (ITU-T X.690), the encoding of certificates.
+//! A reader for DER (ITU-T X.690), the encoding of certificates, and a writer of values.
 
 use std::ops::Range;
 
@@ -177,6 +177,23 @@ pub(super) fn boolean(body: &[u8]) -> Option<bool> {
         [byte] => Some(*byte != 0),
         _ => None,
     }
+}
+
+/// A value with its tag and length.
+pub(super) fn put(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = body.len().to_be_bytes();
+    let first = length.iter().position(|&byte| byte != 0).unwrap_or(length.len() - 1);
+    let length = &length[first..];
+    let mut value = vec![tag];
+    match length {
+        &[short] if short < 0x80 => value.push(short),
+        long => {
+            value.push(0x80 | long.len() as u8);
+            value.extend_from_slice(long);
+        }
+    }
+    value.extend_from_slice(body);
+    value
 }
 
 /// The range of `part`, a subslice of `all`.

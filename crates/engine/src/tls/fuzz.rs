@@ -6,6 +6,7 @@ use super::hello::{self, Received};
 use super::keys::{CertifiedKey, crls_from_pem};
 use super::tickets::Tickets;
 use super::verify::list::List;
+use super::verify::ocsp::{self, Belief, OcspJudge, Question};
 use super::verify::{Judge, Purpose, Revocation, Trust, is_for};
 use super::x509;
 
@@ -49,6 +50,37 @@ pub fn certificates(bytes: &[u8]) {
     let trust = Trust { anchors, revocation };
     for purpose in [Purpose::Client, Purpose::Server] {
         let _ = Judge::new(&trust, purpose, DEPTH).judge(&chain, NOW);
+    }
+}
+
+/// Judges responses of OCSP responders. The bytes are records as for [`certificates`]; kinds are
+/// responses (0), certificates at hand, of which the first is in question and issued by the last
+/// (1), and trust anchors (2).
+pub fn ocsp_responses(bytes: &[u8]) {
+    let (mut responses, mut known, mut anchors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rest = bytes;
+    while let [kind, high, low, tail @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(tail.len());
+        let (record, tail) = tail.split_at(length);
+        match kind % 3 {
+            0 => responses.push(record),
+            1 => known.push(CertificateDer::from(record.to_vec())),
+            _ => anchors.push(CertificateDer::from(record.to_vec())),
+        }
+        rest = tail;
+    }
+    let (Some(leaf), Some(issuer)) = (known.first(), known.last()) else { return };
+    let _ = ocsp::responder_url(leaf);
+    let judge = OcspJudge::new(&Trust { anchors, revocation: Revocation::default() });
+    let _ = judge.issuer(leaf, &known, NOW);
+    let Some(question) = Question::new(leaf, issuer) else { return };
+    assert!(!question.request().is_empty());
+    for response in responses {
+        for belief in [Belief::Anyone, Belief::Known, Belief::Delegates] {
+            if let Err(error) = judge.judge(response, &question, (&known, belief), NOW) {
+                assert!(!error.to_string().contains('\n'));
+            }
+        }
     }
 }
 

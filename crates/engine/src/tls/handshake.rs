@@ -3,6 +3,7 @@
 //! ```text
 //!   client's side                     rustls's messages ──▶ certificate and name ──▶ Session
 //!   server's side   hello ──▶ choose the settings ──▶ rustls's messages ──▶ Session
+//!                     │                                 └─ early data: the Session ends them
 //!                     └─ a fault, or no server: an alert
 //! ```
 //!
@@ -62,7 +63,8 @@ pub struct ClientHello<'a> {
 
 /// Performs the server's side of a handshake and offers `alpn`. `choose` maps the client hello to
 /// the settings of a server, or to `None` to reject the handshake. The verdict on the client's
-/// certificate is stored in the connection's [`TlsInfo`]; it does not end the handshake.
+/// certificate is stored in the connection's [`TlsInfo`]; it does not end the handshake. If the
+/// client sends early data, the connection is ready before the end of the handshake.
 ///
 /// # Errors
 /// The connection is closed, after an alert where one applies.
@@ -107,6 +109,7 @@ pub async fn accept(
     let session_id = done.sent.session_id().into();
     let info = TlsInfo { server_name, suites, groups, session_id, ..TlsInfo::of(&tls) };
     info.judged.set(server.judge(&info.certificates));
+    info.early.set(tls.is_handshaking());
     let fragment = Some(server.fragment());
     conn.set_tls(Session::new(tls, done.keys, fragment, Rc::new(info), inbound.rest()));
     Ok(conn)
@@ -236,7 +239,16 @@ fn send_alert(conn: &Conn, bytes: &[u8]) {
     }
 }
 
-/// Completes the handshake after the hello.
+/// Whether the server has accepted early data (RFC 8446 section 2.3), which comes before the end of
+/// the handshake.
+fn takes_early_data(tls: &mut Connection) -> bool {
+    match tls {
+        Connection::Server(server) => server.early_data().is_some(),
+        Connection::Client(_) => false,
+    }
+}
+
+/// Completes the handshake after the hello, or up to the point from which early data is received.
 async fn complete(
     conn: &mut Conn,
     tls: &mut Connection,
@@ -248,7 +260,7 @@ async fn complete(
         while tls.wants_write() {
             deadline.within(|cx| poll_write(cx, conn, tls, &mut done.sent)).await?;
         }
-        if !tls.is_handshaking() {
+        if !tls.is_handshaking() || takes_early_data(tls) {
             return Ok(());
         }
         deadline.within(|cx| inbound.poll_fill(cx, conn)).await?;

@@ -29,10 +29,44 @@ pub struct TlsInfo {
     pub(super) session_id: Box<[u8]>,
     /// `$ssl_session_reused` is `r` if so, else `.`.
     pub resumed: bool,
+    /// The handshake is not finished: what the client sends may be a replay (`$ssl_early_data`).
+    pub early: Cell<bool>,
     /// The peer's certificate chain as DER, leaf first.
     pub certificates: Vec<CertificateDer<'static>>,
     /// The latest verdict on the peer's certificate.
     pub(super) judged: Cell<Judged>,
+    /// What OCSP responders say of it.
+    pub ocsp: Cell<OcspStatus>,
+    /// The number of the rules by which they were asked; zero if they were not.
+    pub ocsp_by: Cell<u64>,
+}
+
+/// What OCSP responders say of a client's certificate (`ssl_ocsp`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OcspStatus {
+    /// It is not revoked, or nobody has to be asked.
+    #[default]
+    Fine,
+    /// A responder has to be asked before the next request.
+    ToAsk,
+    /// It is revoked.
+    Revoked,
+    /// The responder does not know it.
+    Unknown,
+    /// There was no answer.
+    Failed,
+}
+
+impl OcspStatus {
+    /// Why the certificate is refused, in nginx's words.
+    pub fn refusal(self) -> Option<&'static str> {
+        match self {
+            Self::Fine => None,
+            Self::Revoked => Some("certificate revoked"),
+            Self::Unknown => Some("certificate status unknown"),
+            Self::ToAsk | Self::Failed => Some("certificate status request failed"),
+        }
+    }
 }
 
 /// A verdict on a certificate chain and the identity of the judge that gave it.
@@ -106,7 +140,10 @@ impl TlsInfo {
         match (self.verdict(), self.certificates.is_empty()) {
             (_, true) => "NONE".to_owned(),
             (Verdict::Invalid(fault), _) => format!("FAILED:{}", fault.text),
-            _ => "SUCCESS".to_owned(),
+            _ => match self.ocsp.get().refusal() {
+                Some(why) => format!("FAILED:{why}"),
+                None => "SUCCESS".to_owned(),
+            },
         }
     }
 }

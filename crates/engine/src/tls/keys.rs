@@ -10,6 +10,7 @@ use rustls::sign;
 
 use super::der::Reader;
 use super::settings_error::SettingsError;
+use super::staple::{Staple, Stapling};
 use super::verify::Revocation;
 use super::verify::certificate::Certificate;
 use super::verify::list::List;
@@ -19,7 +20,11 @@ mod traditional;
 
 /// A certificate with its chain and its private key.
 #[derive(Clone, Debug)]
-pub struct CertifiedKey(pub(super) Arc<sign::CertifiedKey>);
+pub struct CertifiedKey {
+    pub(super) key: Arc<sign::CertifiedKey>,
+    /// What OCSP responders say of the certificate, if they are asked.
+    staple: Option<Stapling>,
+}
 
 /// A fault of a certificate or key. The texts are OpenSSL's, for nginx's messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +58,10 @@ impl fmt::Display for KeyError {
 }
 
 impl CertifiedKey {
+    pub(super) fn new(key: sign::CertifiedKey) -> Self {
+        Self { key: Arc::new(key), staple: None }
+    }
+
     /// Reads a certificate chain and its private key, which may be encrypted with one of the
     /// `passwords`.
     ///
@@ -73,29 +82,41 @@ impl CertifiedKey {
                 return Err(KeyError::Mismatch);
             }
         }
-        Ok(Self(Arc::new(sign::CertifiedKey::new(chain, key))))
+        Ok(Self::new(sign::CertifiedKey::new(chain, key)))
     }
 
     /// Attaches a stapled OCSP response in DER (`ssl_stapling_file`).
     #[must_use]
     pub fn with_ocsp(&self, response: Vec<u8>) -> Self {
-        let mut key = sign::CertifiedKey::clone(&self.0);
+        let mut key = sign::CertifiedKey::clone(&self.key);
         key.ocsp = Some(response);
-        Self(Arc::new(key))
+        Self::new(key)
+    }
+
+    /// Attaches responses that come later (`ssl_stapling` with a responder).
+    #[must_use]
+    pub fn with_staple(&self, staple: Arc<Staple>) -> Self {
+        Self { key: Arc::clone(&self.key), staple: Some(Stapling::new(staple)) }
+    }
+
+    /// The certificate, its key, and the response in force.
+    pub(super) fn for_handshake(&self) -> Arc<sign::CertifiedKey> {
+        let stapled = self.staple.as_ref().and_then(|staple| staple.attached(&self.key));
+        stapled.unwrap_or_else(|| Arc::clone(&self.key))
     }
 
     /// The certificate chain as DER, leaf first.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.0.cert
+        &self.key.cert
     }
 
     /// Whether both keys use the same algorithm.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.0.key.algorithm() == other.0.key.algorithm()
+        self.key.key.algorithm() == other.key.key.algorithm()
     }
 
     pub(super) fn is_rsa(&self) -> bool {
-        self.0.key.algorithm() == rustls::SignatureAlgorithm::RSA
+        self.key.key.algorithm() == rustls::SignatureAlgorithm::RSA
     }
 }
 

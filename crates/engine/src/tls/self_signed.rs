@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::der::{BIT_STRING, GENERALIZED_TIME, INTEGER, OID, SEQUENCE, SET, constructed};
+use super::der::{BIT_STRING, GENERALIZED_TIME, INTEGER, OID, SEQUENCE, SET, constructed, put};
 use super::settings_error::SettingsError;
 use crate::random;
 
@@ -96,23 +96,6 @@ fn bits(bytes: &[u8]) -> Vec<u8> {
 
 fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
     put(SEQUENCE, &parts.concat())
-}
-
-/// A value of DER.
-fn put(tag: u8, body: &[u8]) -> Vec<u8> {
-    let length = body.len().to_be_bytes();
-    let first = length.iter().position(|&byte| byte != 0).unwrap_or(length.len() - 1);
-    let length = &length[first..];
-    let mut value = vec![tag];
-    match length {
-        &[short] if short < 0x80 => value.push(short),
-        long => {
-            value.push(0x80 | long.len() as u8);
-            value.extend_from_slice(long);
-        }
-    }
-    value.extend_from_slice(body);
-    value
 }
 
 /// The PEM of DER (RFC 7468).

@@ -38,6 +38,12 @@ pub enum VerifyClient {
     OptionalNoCa,
 }
 
+/// The limit of early data in bytes, as in nginx.
+const LONGEST_EARLY_DATA: u32 = 16 * 1024;
+
+/// The number of sessions that a server without a session cache keeps for early data.
+const EARLY_SESSIONS: usize = 4096;
+
 /// The protocols offered by ALPN, in order of preference (RFC 7301). Empty: no ALPN.
 pub type Alpn = &'static [&'static [u8]];
 
@@ -56,6 +62,9 @@ pub struct ServerSettings {
     pub tickets: Option<Tickets>,
     /// `ssl_session_cache`.
     pub cache: SessionCache,
+    /// `ssl_early_data`: sessions are kept here and not in tickets, so that each of them serves
+    /// early data once. Without sessions, there is no early data.
+    pub early_data: bool,
     /// `ssl_session_timeout` in seconds: older sessions are not resumed.
     pub session_timeout: u32,
     /// Sessions are resumed only between servers with equal contexts, certificates and client
@@ -80,6 +89,7 @@ impl Default for ServerSettings {
             buffer_size: 16 * 1024,
             tickets: Tickets::process(),
             cache: SessionCache::none(),
+            early_data: false,
             session_timeout: 300,
             context: Vec::new(),
             verify_client: VerifyClient::Off,
@@ -136,11 +146,17 @@ impl ServerTls {
         let mut config = builder.with_cert_resolver(Arc::clone(&keys) as _);
         config.ignore_client_order = settings.prefer_server_ciphers;
         config.max_fragment_size = Some(fragment(settings.buffer_size));
-        config.session_storage = settings.cache.within(&scope);
+        let early = settings.early_data && (settings.tickets.is_some() || settings.cache.keeps());
+        let cache = match early && !settings.cache.keeps() {
+            true => SessionCache::builtin(EARLY_SESSIONS),
+            false => settings.cache,
+        };
+        config.session_storage = cache.within(&scope);
         match settings.tickets {
+            _ if early => config.max_early_data_size = LONGEST_EARLY_DATA,
             Some(tickets) => config.ticketer = tickets.within(&scope),
             // Without ticket keys, a TLS 1.3 ticket is a key into the session cache.
-            None if !settings.cache.keeps() => config.send_tls13_tickets = 0,
+            None if !cache.keeps() => config.send_tls13_tickets = 0,
             None => {}
         }
         let verify_client = settings.verify_client;
@@ -210,6 +226,12 @@ impl ServerTls {
         }
     }
 
+    /// The valid path of a client's certificate to a trusted authority, the certificate first;
+    /// `None` if there is none.
+    pub fn path_of(&self, client: &TlsInfo) -> Option<Vec<CertificateDer<'static>>> {
+        self.judge.as_ref()?.path(&client.certificates, clock::wall_secs())
+    }
+
     /// The verdict on the certificate of a connected client by the rules of this server. The
     /// certificate is judged again if this server trusts other authorities or has other revocation
     /// lists than the previous judge.
@@ -261,7 +283,7 @@ impl ServerKeys {
     /// The key for TLS 1.3, by the order of signature schemes (RFC 8446 section 4.4.2.2).
     fn by_signature(&self, schemes: &[SignatureScheme]) -> Option<&CertifiedKey> {
         let signs = |key: &CertifiedKey, schemes: &[SignatureScheme]| {
-            key.0.key.choose_scheme(schemes).is_some()
+            key.key.key.choose_scheme(schemes).is_some()
         };
         if self.prefer_own {
             return self.keys.iter().find(|key| signs(key, schemes));
@@ -278,8 +300,8 @@ impl ServerKeys {
     ) -> Option<&CertifiedKey> {
         let key = |suite: &SupportedCipherSuite| {
             let fits = |key: &&CertifiedKey| {
-                key.0.key.choose_scheme(schemes).is_some()
-                    && suite.usable_for_signature_algorithm(key.0.key.algorithm())
+                key.key.key.choose_scheme(schemes).is_some()
+                    && suite.usable_for_signature_algorithm(key.key.key.algorithm())
             };
             self.keys.iter().find(fits)
         };
@@ -300,7 +322,7 @@ impl ResolvesServerCert for ServerKeys {
             true => self.by_signature(schemes),
             false => self.by_suite(offered, schemes),
         };
-        key.map(|key| Arc::clone(&key.0))
+        key.map(CertifiedKey::for_handshake)
     }
 }
 

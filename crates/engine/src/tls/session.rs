@@ -1,7 +1,8 @@
 //! The TLS layer of an established connection.
 //!
 //! With TLS 1.3, records of application data are encrypted and decrypted here (`aead.rs`); rustls
-//! gets all others, whole records at a time. With TLS 1.2, rustls gets everything.
+//! gets all others, whole records at a time. With TLS 1.2, rustls gets everything, and so it does
+//! until the handshake is finished if there is early data, whose length it limits.
 //!
 //! Records leave in the order of their sequence numbers: rustls's pending records are sent before
 //! anything is encrypted here, and records pending here before those that rustls has encrypted
@@ -40,6 +41,8 @@ pub(crate) struct Session {
     closing: bool,
     /// Consecutive records without plaintext.
     empty: u8,
+    /// The handshake is not finished; what comes before its end is early data.
+    early: bool,
 }
 
 impl Session {
@@ -53,6 +56,7 @@ impl Session {
         inbound: Buf,
     ) -> Self {
         tls.set_buffer_limit(Some(OUTBOUND_LIMIT));
+        let early = tls.is_handshaking();
         Self {
             tls,
             info,
@@ -65,6 +69,7 @@ impl Session {
             fragment: fragment.unwrap_or(LARGEST_FRAGMENT).clamp(1, LARGEST_FRAGMENT) as u16,
             closing: false,
             empty: 0,
+            early,
         }
     }
 

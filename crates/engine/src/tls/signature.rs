@@ -10,7 +10,7 @@ impl CertifiedKey {
     /// Signs with ECDSA on P-256 and SHA-256; `None` for a key of another kind.
     pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let scheme = SignatureScheme::ECDSA_NISTP256_SHA256;
-        self.0.key.choose_scheme(&[scheme])?.sign(message).ok()
+        self.key.key.choose_scheme(&[scheme])?.sign(message).ok()
     }
 }
 

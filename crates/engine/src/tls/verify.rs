@@ -17,6 +17,7 @@ mod extensions;
 mod general_name;
 pub(super) mod list;
 mod name;
+pub mod ocsp;
 mod path;
 mod points;
 mod revocation;
@@ -119,6 +120,8 @@ pub enum Verdict {
 pub(super) enum Purpose {
     Client,
     Server,
+    /// It signs answers about certificates (OCSP).
+    Responder,
 }
 
 /// The verifier of one location's or server's peers.
@@ -157,16 +160,37 @@ impl Judge {
         let some: Option<Vec<_>> = chain.iter().take(1 + LONGEST_PATH).map(read).collect();
         let Some(certificates) = some else { return vec![Fault::SIGNATURE] };
         let Some((leaf, offered)) = certificates.split_first() else { return Vec::new() };
-        let mut check = Check {
-            trust: &self.trust,
-            offered,
-            now,
-            signatures_left: MOST_SIGNATURES,
-            budget: Budget::MOST,
-            faults: Vec::new(),
-        };
+        let offered: Vec<_> = offered.iter().collect();
+        let mut check = Check::new(&self.trust, &offered, now);
         check.all(leaf, self.purpose, self.depth);
         check.faults
+    }
+
+    /// The valid path from a certificate to a trust anchor, the certificate first.
+    fn path_of<'a>(
+        &'a self,
+        leaf: &'a Certificate,
+        offered: &'a [&'a Certificate],
+        now: i64,
+    ) -> Result<Vec<&'a Certificate>, Fault> {
+        let mut check = Check::new(&self.trust, offered, now);
+        let path = check.all(leaf, self.purpose, self.depth);
+        check.faults.last().map_or(Ok(path.certificates), |fault| Err(*fault))
+    }
+
+    /// The valid path of a peer to a trust anchor, its certificate first; `None` if there is none.
+    pub(super) fn path(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: i64,
+    ) -> Option<Vec<CertificateDer<'static>>> {
+        let read = |der: &CertificateDer<'_>| Certificate::read(der);
+        let all: Option<Vec<_>> = chain.iter().take(1 + LONGEST_PATH).map(read).collect();
+        let all = all?;
+        let (leaf, offered) = all.split_first()?;
+        let offered: Vec<_> = offered.iter().collect();
+        let path = self.path_of(leaf, &offered, now).ok()?;
+        Some(path.iter().map(|one| CertificateDer::from(one.der().to_vec())).collect())
     }
 }
 
@@ -178,7 +202,7 @@ pub(super) fn is_for(certificate: &CertificateDer<'_>, wanted: &str) -> bool {
 
 struct Check<'a> {
     trust: &'a Facts,
-    offered: &'a [Certificate],
+    offered: &'a [&'a Certificate],
     now: i64,
     signatures_left: usize,
     budget: Budget,
@@ -186,10 +210,15 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
+    fn new(trust: &'a Facts, offered: &'a [&'a Certificate], now: i64) -> Self {
+        let (signatures_left, budget) = (MOST_SIGNATURES, Budget::MOST);
+        Self { trust, offered, now, signatures_left, budget, faults: Vec::new() }
+    }
+
     /// Runs all checks in OpenSSL's order, whatever the results of earlier ones. The last fault is
     /// the verdict, because nginx tells OpenSSL to continue: an expired certificate of an unknown
     /// authority is reported as expired, which `optional_no_ca` does not ignore.
-    fn all(&mut self, leaf: &'a Certificate, purpose: Purpose, depth: u32) {
+    fn all(&mut self, leaf: &'a Certificate, purpose: Purpose, depth: u32) -> Path<'a> {
         if signature::is_small(leaf) {
             self.note(Err(Fault::SMALL_LEAF_KEY));
         }
@@ -205,6 +234,7 @@ impl<'a> Check<'a> {
         if path.certificates.iter().any(|certificate| certificate.extensions.resources) {
             self.note(Err(Fault::RESOURCES));
         }
+        path
     }
 
     fn note(&mut self, result: Result<(), Fault>) {

@@ -94,9 +94,9 @@ fn a_certificate_is_required_and_so_is_its_key() {
         let stranger = node("b");
         let thief = rustls::sign::CertifiedKey::new(
             vec![b.certificate.clone()],
-            Arc::clone(&stranger.key.0.key),
+            Arc::clone(&stranger.key.key.key),
         );
-        let thief = CertifiedKey(Arc::new(thief));
+        let thief = CertifiedKey::new(thief);
         let pins = || Pins::These(vec![b.certificate.clone()]);
         let client = ClientTls::pinned(thief, Pins::Any, b"test").unwrap();
         let refused = passes(server(pins()), &client).await.unwrap_err();

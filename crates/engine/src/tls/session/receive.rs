@@ -1,6 +1,6 @@
 //! Receiving: records in, plaintext out.
 
-use std::io::{self, BufRead, IoSlice, Write};
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
@@ -125,7 +125,7 @@ impl Session {
     /// Decrypts whole records of application data until `max` bytes are appended to `into`, and
     /// returns their number. Stops before a record for rustls.
     fn open_records(&mut self, into: &mut Vec<u8>, max: usize) -> usize {
-        let Some(key) = &self.keys.inbound else { return 0 };
+        let Some(key) = self.keys.inbound.as_ref().filter(|_| !self.early) else { return 0 };
         let mut total = 0;
         while total < max
             && self.empty <= MOST_EMPTY
@@ -220,6 +220,26 @@ impl Session {
             let _ = self.poll_write(cx, socket);
         }
         processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if self.early { self.take_early() } else { Ok(()) }
+    }
+
+    /// Takes early data of one record from rustls, and notices the end of the handshake.
+    fn take_early(&mut self) -> io::Result<()> {
+        if let rustls::Connection::Server(server) = &mut self.tls
+            && let Some(mut early) = server.early_data()
+        {
+            let mut data = Vec::new();
+            early.read_to_end(&mut data)?;
+            if !data.is_empty() {
+                // A record is passed on only after all plaintext before it was taken.
+                debug_assert!(self.plain.is_empty());
+                self.plain = buffer::copy_of(&data);
+            }
+        }
+        if !self.tls.is_handshaking() {
+            self.early = false;
+            self.info.early.set(false);
+        }
         Ok(())
     }
 

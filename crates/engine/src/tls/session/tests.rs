@@ -25,6 +25,8 @@ use crate::tls::records;
 use crate::tls::{CertifiedKey, ClientSettings, ClientTls, ServerSettings, ServerTls};
 use crate::tls::{accept, connect};
 
+mod early;
+
 const SOON: Duration = Duration::from_secs(5);
 
 const SERVER: &[u8] = include_bytes!("../fixtures/server.pem");
@@ -65,7 +67,7 @@ fn their_client(suite: SupportedCipherSuite) -> ClientConnection {
 }
 
 fn their_server(suite: SupportedCipherSuite) -> ServerConnection {
-    let key = rustls::sign::SingleCertAndKey::from(key().0);
+    let key = rustls::sign::SingleCertAndKey::from(key().key);
     let config = ServerConfig::builder_with_provider(provider(suite))
         .with_protocol_versions(&[&version::TLS13])
         .unwrap()

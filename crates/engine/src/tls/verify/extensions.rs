@@ -3,7 +3,7 @@
 use super::super::der::{self, BIT_STRING, BOOLEAN, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE};
 use super::certificate::Certificate;
 use super::constraints::Constraints;
-use super::general_name::GeneralName;
+use super::general_name::{GeneralName, Kind};
 use super::points::Point;
 use super::{Fault, Purpose};
 
@@ -24,6 +24,9 @@ pub(super) const AUTHORITY_KEY: [u8; 3] = id_ce(35);
 const POLICY_CONSTRAINTS: [u8; 3] = id_ce(36);
 const PURPOSES: [u8; 3] = id_ce(37);
 const INHIBIT_ANY_POLICY: [u8; 3] = id_ce(54);
+/// `authorityInfoAccess` of RFC 5280 section 4.2.2.1, and its access method for OCSP.
+const INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
+const BY_OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1];
 const NETSCAPE_KIND: &[u8] = &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 1, 1];
 const NO_OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5];
 /// Address blocks and autonomous system numbers (RFC 3779).
@@ -38,6 +41,7 @@ const HARMLESS: [&[u8]; 5] =
 
 const SERVER_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
 const CLIENT_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+const OCSP_PURPOSE: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 9];
 /// Server Gated Cryptography, by the identifiers of Microsoft and Netscape.
 const STEP_UP: [&[u8]; 2] =
     [&[0x2b, 6, 1, 4, 1, 0x82, 0x37, 10, 3, 3], &[0x60, 0x86, 0x48, 1, 0x86, 0xf8, 0x42, 4, 1]];
@@ -94,6 +98,8 @@ pub(super) struct Extensions {
     pub(super) names: Option<Vec<GeneralName>>,
     pub(super) constraints: Option<Box<Constraints>>,
     pub(super) points: Option<Vec<Point>>,
+    /// The URL of the OCSP responder.
+    pub(super) responder: Option<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -106,6 +112,7 @@ struct Basic {
 struct Purposes {
     client: bool,
     server: bool,
+    ocsp: bool,
 }
 
 /// The authority key identifier of a certificate or list (RFC 5280 section 4.2.1.1).
@@ -149,6 +156,11 @@ impl Extensions {
             _ if id == AUTHORITY_KEY => {
                 (once(&mut self.authority_key, AuthorityKey::read(value)), false)
             }
+            _ if id == INFO_ACCESS => {
+                // OpenSSL does not look at it when it judges the certificate.
+                self.responder = self.responder.take().or_else(|| responder(value));
+                (true, false)
+            }
             _ if id == PROXY => {
                 self.proxy = true;
                 (true, true)
@@ -161,6 +173,12 @@ impl Extensions {
         };
         self.sound &= sound;
         understood
+    }
+
+    /// Whether an authority lets the key sign answers about its certificates (RFC 6960 section
+    /// 4.2.2.2).
+    pub(super) fn signs_ocsp(&self) -> bool {
+        self.purposes.as_ref().is_some_and(|purposes| purposes.ocsp)
     }
 }
 
@@ -204,8 +222,22 @@ fn purposes(value: &[u8]) -> Option<Purposes> {
         let id = id.filter(|id| der::is_oid(id))?;
         purposes.client |= id == CLIENT_PURPOSE;
         purposes.server |= id == SERVER_PURPOSE || STEP_UP.contains(&id);
+        purposes.ocsp |= id == OCSP_PURPOSE;
     }
     Some(purposes)
+}
+
+/// The first URL by which OCSP can be asked.
+fn responder(value: &[u8]) -> Option<Box<str>> {
+    let mut ways = Reader::new(Reader::only(value, SEQUENCE)?).each(SEQUENCE);
+    ways.find_map(|way| {
+        let mut reader = Reader::new(way?);
+        let method = reader.oid()?;
+        let place = GeneralName::read(&mut reader)?;
+        let text = std::str::from_utf8(&place.value).ok()?;
+        let found = method == BY_OCSP && place.kind == Kind::Link && !text.is_empty();
+        (found && !text.contains('\0')).then(|| text.into())
+    })
 }
 
 fn netscape(value: &[u8]) -> Option<u8> {
@@ -330,13 +362,16 @@ pub(super) fn suits(certificate: &Certificate, purpose: Purpose, above: bool) ->
     let named = own.purposes.as_ref().is_none_or(|purposes| match purpose {
         Purpose::Client => purposes.client,
         Purpose::Server => purposes.server,
+        // What a responder may sign depends on the answer.
+        Purpose::Responder => true,
     });
     let fits = if above {
         match authority(certificate) {
             Authority::No => false,
             Authority::Yes | Authority::Old => true,
             Authority::Netscape => {
-                own.netscape.is_some_and(|kind| kind & NETSCAPE_TLS_AUTHORITY != 0)
+                purpose == Purpose::Responder
+                    || own.netscape.is_some_and(|kind| kind & NETSCAPE_TLS_AUTHORITY != 0)
             }
         }
     } else {
@@ -345,6 +380,7 @@ pub(super) fn suits(certificate: &Certificate, purpose: Purpose, above: bool) ->
             Purpose::Server => {
                 (DIGITAL_SIGNATURE | KEY_ENCIPHERMENT | KEY_AGREEMENT, NETSCAPE_SERVER)
             }
+            Purpose::Responder => (u16::MAX, u8::MAX),
         };
         own.usage.is_none_or(|usage| usage & uses != 0)
             && own.netscape.is_none_or(|own| own & kind != 0)

@@ -69,7 +69,7 @@ impl<'a> Check<'a> {
     fn issuer(&mut self, path: &Path<'a>, among_trusted: bool) -> Option<Issuer<'a>> {
         let issued = *path.certificates.last()?;
         let anchors = self.trust.named(&issued.issuer).map(|anchor| (anchor, true));
-        let offered = self.offered.iter().map(|other| (other, false));
+        let offered = self.offered.iter().map(|other| (*other, false));
         let mut best: Option<Issuer<'a>> = None;
         for (certificate, trusted) in anchors.chain(offered.filter(|_| !among_trusted)) {
             let known = path.certificates.iter().any(|one| one.der() == certificate.der());

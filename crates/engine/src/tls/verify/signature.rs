@@ -157,6 +157,16 @@ pub(super) fn is_of(issued: &Certificate, issuer: &Certificate) -> bool {
         && issuer.key().has_signed(issued.algorithm(), issued.signed(), issued.signature())
 }
 
+/// Whether the key of a certificate has signed a message.
+pub(super) fn has_made(
+    signer: &Certificate,
+    algorithm: &[u8],
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
+    signer.key().has_signed(algorithm, message, signature)
+}
+
 /// A signature with its message, or with the message's digest where that suffices: the digest of a
 /// long list is computed once, not per peer.
 #[derive(Debug)]

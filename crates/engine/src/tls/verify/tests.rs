@@ -7,6 +7,7 @@ use crate::tls::keys::{certificates_from_pem, crls_from_pem};
 mod cost;
 mod differential;
 mod forge;
+mod ocsp;
 mod paths;
 mod written;
 

@@ -235,6 +235,7 @@ fn openssl(world: &World, folder: &Path) -> Vec<Vec<u32>> {
     let name = match world.purpose {
         Purpose::Client => "ssl_client",
         Purpose::Server => "ssl_server",
+        Purpose::Responder => "ocsp_helper",
     };
     let mut command = Command::new("openssl");
     command.current_dir(folder).args(["verify", "-no-CApath", "-no-CAstore"]);
@@ -288,7 +289,7 @@ fn codes(text: &str) -> BTreeMap<usize, Vec<u32>> {
     codes
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
     for line in text.as_bytes().chunks(64) {

@@ -233,6 +233,40 @@ fn time(text: &str) -> Vec<u8> {
     tlv(if text.len() > 13 { 0x18 } else { 0x17 }, text.as_bytes())
 }
 
+/// A signed response of an OCSP responder, with the certificates that it sends along.
+pub(super) fn ocsp_response(
+    signed: &[u8],
+    signer: usize,
+    kind: Algorithm,
+    certificates: &[CertificateDer<'_>],
+) -> Vec<u8> {
+    let mut signature = KEY[signer].sign(signed);
+    if kind == Algorithm::Changed {
+        *signature.last_mut().unwrap() ^= 1;
+    }
+    let signature = tlv(3, &[&[0], &signature[..]].concat());
+    let mut parts = vec![signed.to_vec(), algorithm(signer, kind == Algorithm::Weak), signature];
+    if !certificates.is_empty() {
+        let all: Vec<u8> = certificates.iter().flat_map(|der| der.to_vec()).collect();
+        parts.push(tlv(0xa0, &tlv(0x30, &all)));
+    }
+    let basic = tlv(4, &tlv(0x30, &parts.concat()));
+    let kind = tlv(6, &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 1]);
+    let content = tlv(0xa0, &tlv(0x30, &[kind, basic].concat()));
+    tlv(0x30, &[vec![10, 1, 0], content].concat())
+}
+
+/// The digest of a key, as names of responders and issuers have it.
+pub(super) fn key_digest(key: usize, algorithm: &'static aws_lc_rs::digest::Algorithm) -> Vec<u8> {
+    let public = KEY[key].public();
+    let bits = crate::tls::der::Reader::only(&public, 0x30).and_then(|body| {
+        let mut reader = crate::tls::der::Reader::new(body);
+        reader.take(0x30)?;
+        reader.take(3)
+    });
+    aws_lc_rs::digest::digest(algorithm, &bits.unwrap()[1..]).as_ref().to_vec()
+}
+
 /// The specification of a revocation list.
 #[derive(Clone, Debug)]
 pub(super) struct ListOrder {
@@ -291,7 +325,7 @@ pub(super) fn list(
     .make()
 }
 
-fn sign(signed: &[u8], signer: usize, kind: Algorithm) -> Vec<u8> {
+pub(super) fn sign(signed: &[u8], signer: usize, kind: Algorithm) -> Vec<u8> {
     let mut signature = KEY[signer].sign(signed);
     if kind == Algorithm::Changed {
         *signature.last_mut().unwrap() ^= 1;
