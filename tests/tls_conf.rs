@@ -113,12 +113,9 @@ fn a_byte_order_mark_before_pem() {
 fn settings_without_effect_are_reported_with_their_position() {
     for (settings, expected) in [
         ("ssl_protocols TLSv1 TLSv1.2;", "protocols older than TLSv1.2 are not supported, ignored"),
-        ("ssl_early_data on;", "\"ssl_early_data\" is not supported on this platform, ignored"),
         ("ssl_ecdh_curve secp521r1:X25519;", "the curve \"secp521r1\" is not supported, ignored"),
         ("ssl_ciphers HIGH:AES128-SHA;", "the ciphers \"AES128-SHA\" are not supported, ignored"),
         ("ssl_ciphers AES128-SHA;", "none of the ciphers is supported, TLSv1.2 is not served"),
-        ("ssl_stapling on;", "\"ssl_stapling\" ignored"),
-        ("ssl_stapling_verify on;", "\"ssl_stapling_verify\" ignored"),
         ("ssl_conf_command Options KTLS;", "\"ssl_conf_command Options KTLS\" is not supported"),
         (
             "location / { proxy_pass https://127.0.0.1:1; proxy_ssl_protocols TLSv1 TLSv1.3; }",
@@ -134,4 +131,73 @@ fn settings_without_effect_are_reported_with_their_position() {
         assert!(accepted && found.len() == 1, "{settings}: {told}");
         assert!(format!("{}\n", found[0]).ends_with(&place), "{place}: {told}");
     }
+}
+
+#[test]
+fn stapling_without_an_issuer_or_a_responder_is_ignored() {
+    let setup = setup("ssl_stapling on;");
+    let (accepted, told) = checked(&setup);
+    // It is its own issuer only if it is trusted.
+    let file = setup.directory().join("a.crt");
+    let shown = file.display();
+    let issuer = format!(
+        "[warn] \"ssl_stapling\" ignored, issuer certificate not found for certificate \
+         \"{shown}\"\n"
+    );
+    assert!(accepted && told.contains(&issuer), "{told}");
+    for (responder, fault) in [
+        ("", format!("no OCSP responder URL in the certificate \"{shown}\"")),
+        (
+            "ssl_stapling_responder https://ca/;",
+            format!(
+                "invalid URL prefix in OCSP responder \"https://ca/\" in the certificate \
+                 \"{shown}\""
+            ),
+        ),
+        (
+            "ssl_stapling_responder http://a:0;",
+            format!("invalid port in OCSP responder \"a:0\" in the certificate \"{shown}\""),
+        ),
+    ] {
+        let setup =
+            self::setup(&format!("ssl_stapling on; ssl_trusted_certificate a.crt; {responder}"));
+        let (accepted, told) = checked(&setup);
+        let fault = fault
+            .replace(&shown.to_string(), &setup.directory().join("a.crt").display().to_string());
+        let line = format!("[warn] \"ssl_stapling\" ignored, {fault}\n");
+        assert!(accepted && told.contains(&line), "{told}");
+    }
+}
+
+#[test]
+fn faults_of_ocsp_settings() {
+    let verify = "ssl_verify_client on; ssl_client_certificate a.crt;";
+    for (settings, expected) in [
+        (
+            "ssl_ocsp on; ssl_verify_client optional_no_ca;",
+            "[emerg] \"ssl_ocsp\" is incompatible with \"ssl_verify_client optional_no_ca\"\n",
+        ),
+        (
+            "ssl_ocsp on; ssl_ocsp_responder ca.test;",
+            "[emerg] invalid URL prefix in OCSP responder \"ca.test\" in \"ssl_ocsp_responder\"\n",
+        ),
+        (
+            "ssl_ocsp on; ssl_ocsp_responder http://[::1;",
+            "[emerg] invalid host in OCSP responder \"[::1\" in \"ssl_ocsp_responder\"\n",
+        ),
+        ("ssl_ocsp_cache shared:a:1k;", "[emerg] OCSP cache \"shared:a:1k\" is too small"),
+        ("ssl_ocsp_cache shared:a;", "[emerg] invalid OCSP cache \"shared:a\""),
+        (
+            "ssl_stapling on; ssl_certificate_compression on;",
+            "[emerg] \"ssl_stapling\" is incompatible with \"ssl_certificate_compression\"\n",
+        ),
+    ] {
+        let needed = if settings.contains("optional_no_ca") { "" } else { verify };
+        let (accepted, told) = checked(&setup(&format!("{needed} {settings}")));
+        assert!(!accepted && told.contains(expected), "{settings}: {told}");
+    }
+    let (accepted, told) = checked(&setup(&format!(
+        "{verify} ssl_ocsp leaf; ssl_ocsp_cache shared:a:1m; ssl_early_data on;"
+    )));
+    assert!(accepted && !told.contains("[warn]"), "{told}");
 }

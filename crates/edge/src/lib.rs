@@ -5,6 +5,7 @@
 //! * [`access_log`]: access logs
 //! * [`listen`]: addresses, the servers of each, and sockets
 //! * [`tls`]: TLS settings, certificates and session caches
+//! * [`ocsp`]: the status of certificates, asked of responders
 //! * [`shared`]: upstreams and zones, made once
 //! * [`zone`], [`limit_conn`]: counts by a key, which survive reloads
 
@@ -15,6 +16,7 @@ pub mod access_log;
 pub mod limit_conn;
 pub mod listen;
 mod network;
+pub mod ocsp;
 pub mod realip;
 mod session;
 pub mod shared;

@@ -8,16 +8,19 @@ use weir_conf::value::{Pair, Sec, Size};
 use weir_conf::{Contexts, Cx, Fault, Many, Span, directives, keywords};
 use weir_engine::tls::{Missing, ServerSettings, VerifyClient};
 
+use crate::ocsp::cache::OcspCache;
+
 pub mod cache;
 pub mod commands;
 pub mod files;
 pub mod server;
 pub mod sessions;
+mod status;
 pub mod values;
 
 pub use server::ServerContext;
 use sessions::SessionCache;
-use values::{CertificateCache, OcspCache, Passwords, ProtocolSet};
+use values::{CertificateCache, Passwords, ProtocolSet};
 
 keywords! {
     /// `ssl_verify_client`.
@@ -90,21 +93,26 @@ directives! {
         "ssl_session_ticket_key" as "file" => session_ticket_keys: Many<String>,
         /// The time during which a session can be resumed.
         "ssl_session_timeout" => session_timeout: Sec = Sec::seconds(300),
-        /// Refused unless `off`: OCSP responders cannot be asked.
+        /// Asks OCSP responders whether clients' certificates are revoked. A client whose status
+        /// cannot be found out is refused.
         "ssl_ocsp" => ocsp: Ocsp = Ocsp::Off,
-        /// Has no effect: no responder is asked.
+        /// The responder to ask about clients, instead of those that their certificates name.
         "ssl_ocsp_responder" as "url" => ocsp_responder: Option<String>,
-        /// Has no effect: no responder is asked.
+        /// The cache of answers about clients.
         "ssl_ocsp_cache" => ocsp_cache: OcspCache,
-        /// Sends the OCSP response in `ssl_stapling_file` with the certificate.
+        /// Sends an OCSP response with the certificate: that of a responder, or that in
+        /// `ssl_stapling_file`. The issuer is in the certificate's chain or in
+        /// `ssl_trusted_certificate`.
         "ssl_stapling" => stapling: bool = false,
-        /// The OCSP response.
+        /// The OCSP response, instead of a responder's.
         "ssl_stapling_file" as "file" => stapling_file: Option<String>,
-        /// Has no effect: no responder is asked.
+        /// The responder to ask, instead of the one that the certificate names.
         "ssl_stapling_responder" as "url" => stapling_responder: Option<String>,
-        /// Has no effect: the response is sent unchecked.
+        /// Checks that the response is signed by the authority, by its delegate, or with a
+        /// certificate of the chain.
         "ssl_stapling_verify" => stapling_verify: bool = false,
-        /// Not supported, ignored: requests follow the handshake.
+        /// Accepts requests before the end of a handshake with TLS 1.3. They may be repeated by an
+        /// attacker, within limits: a session is used once.
         "ssl_early_data" => early_data: bool = false,
         /// An OpenSSL configuration command.
         "ssl_conf_command" => conf_commands: Many<Pair>,
@@ -142,6 +150,7 @@ impl Ssl {
             buffer_size: usize::try_from(self.buffer_size.0).unwrap_or(usize::MAX),
             verify_client: self.verify(),
             verify_depth: self.verify_depth,
+            early_data: self.early_data,
             session_timeout: u32::try_from(self.session_timeout.0.as_secs()).unwrap_or(u32::MAX),
             context: self.certificates.join("\n").into_bytes(),
             ..ServerSettings::default()

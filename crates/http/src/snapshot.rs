@@ -67,6 +67,16 @@ impl Configuration {
         })
     }
 
+    /// Every server.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.routes.servers.iter().map(|server| &**server)
+    }
+
+    /// The resolver for the name servers of a `resolver` directive.
+    pub(crate) fn resolver(&self, config: &ResolverConfig) -> Option<&Resolver> {
+        self.resolvers.iter().find(|resolver| resolver.config() == config)
+    }
+
     /// An upstream.
     pub(crate) fn upstream(&self, which: UpstreamRef) -> &Upstream {
         self.shared.upstream(which)
@@ -164,7 +174,7 @@ impl Snapshot {
 
     /// The resolver for the name servers of a `resolver` directive.
     pub fn resolver(&self, config: &ResolverConfig) -> Option<&Resolver> {
-        self.configuration.resolvers.iter().find(|resolver| resolver.config() == config)
+        self.configuration.resolver(config)
     }
 
     /// The source of a variable.

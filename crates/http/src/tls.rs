@@ -3,6 +3,7 @@
 use weir_conf::Slot;
 use weir_edge::tls::Ssl;
 
+pub(crate) mod status;
 pub(crate) mod verify;
 
 /// The `ssl_` settings.

@@ -12,7 +12,10 @@ use super::cache::FileCache;
 use super::commands::Commands;
 use super::files::FileSource;
 use super::sessions::Sessions;
+use super::status::OcspSettings;
 use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
+use crate::ocsp::clients::ClientStatus;
+use crate::ocsp::stapling::Stapled;
 
 /// Prepared settings.
 pub struct ServerContext {
@@ -24,6 +27,10 @@ pub struct ServerContext {
     passwords: Vec<Vec<u8>>,
     prefix: PathBuf,
     cache: Option<Arc<FileCache>>,
+    /// The certificates whose status is stapled to them.
+    stapled: Vec<Arc<Stapled>>,
+    /// How the status of clients' certificates is found out.
+    client_status: Option<ClientStatus>,
     /// Held so that the next configuration finds the same sessions.
     _sessions: Sessions,
 }
@@ -52,6 +59,7 @@ impl ServerContext {
             override_key(ssl, &commands, &mut settings, files)
         });
         loaded.map_err(late)?;
+        let status = OcspSettings::prepare(ssl, &mut settings, cx)?;
         let certificates = FileSource::of(cx, |files| {
             let own = commands.certificate.as_ref().or(ssl.certificates.last());
             let names = ssl.certificates.iter().filter(|_| computed.is_empty()).chain(own);
@@ -80,6 +88,8 @@ impl ServerContext {
             passwords: ssl.passwords.0.clone(),
             prefix: cx.conf_path(""),
             cache: ssl.certificate_cache.0.clone(),
+            stapled: status.stapled,
+            client_status: status.clients,
             _sessions: sessions,
         }))
     }
@@ -87,6 +97,16 @@ impl ServerContext {
     /// The certificates, each with the path of its file, unless they are computed.
     pub fn certificates(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.certificates.iter().filter_map(|(path, key)| Some((&**path, &**key.chain().first()?)))
+    }
+
+    /// The certificates whose status is stapled to them.
+    pub fn stapled(&self) -> &[Arc<Stapled>] {
+        &self.stapled
+    }
+
+    /// How the status of clients' certificates is found out, if it has to be.
+    pub fn client_status(&self) -> Option<&ClientStatus> {
+        self.client_status.as_ref()
     }
 
     /// Whether the certificates depend on the connection.
@@ -158,14 +178,8 @@ fn load(
         settings.client_authorities = files.authorities(&ssl.client_certificate)?;
     }
     settings.trust = files.trust(&ssl.trusted_certificate, &ssl.crl)?;
-    if ssl.ocsp != Ocsp::Off {
-        if ssl.verify_client == Verify::OptionalNoCa {
-            return Err("\"ssl_ocsp\" is incompatible with \"ssl_verify_client \
-                        optional_no_ca\""
-                .into());
-        }
-        // Ignoring it would accept revoked certificates.
-        return Err("\"ssl_ocsp\" is not supported: OCSP responders cannot be asked".into());
+    if ssl.ocsp != Ocsp::Off && ssl.verify_client == Verify::OptionalNoCa {
+        return Err("\"ssl_ocsp\" is incompatible with \"ssl_verify_client optional_no_ca\"".into());
     }
     if let Some(name) = &ssl.dhparam {
         let (shown, text) = files.plain(name, "r")?;
@@ -177,6 +191,9 @@ fn load(
             )
             .into());
         }
+    }
+    if ssl.stapling && ssl.certificate_compression {
+        return Err("\"ssl_stapling\" is incompatible with \"ssl_certificate_compression\"".into());
     }
     if ssl.stapling
         && let Some(name) = &ssl.stapling_file
@@ -240,28 +257,19 @@ fn warn_of_what_is_missing(ssl: &Ssl, cx: &mut Cx<'_>) {
     let missing = [
         (ssl.certificate_compression, "certificate_compression"),
         (!ssl.ech_files.is_empty(), "ech_files"),
-        (ssl.early_data, "early_data"),
     ];
     for (_, field) in missing.iter().filter(|(set, _)| *set) {
         let name = if *field == "ech_files" { "ech_file" } else { field };
         let message = format!("\"ssl_{name}\" is not supported on this platform, ignored");
         warn_of(cx, field, &message);
     }
+    if ssl.early_data && !ssl.session_ticket_keys.is_empty() {
+        let message = "\"ssl_session_ticket_key\" ignored, \"ssl_early_data\" keeps sessions in \
+                       the cache to use each of them once";
+        warn_of(cx, "session_ticket_keys", message);
+    }
     if ssl.dhparam.is_some() {
         let message = "\"ssl_dhparam\" ignored, there are no ciphers with DHE key exchange";
         warn_of(cx, "dhparam", message);
-    }
-    if ssl.stapling && ssl.stapling_file.is_none() {
-        let message = "\"ssl_stapling\" ignored, only \"ssl_stapling_file\" is supported";
-        warn_of(cx, "stapling", message);
-    }
-    let responders = [
-        (ssl.stapling_responder.is_some(), "stapling_responder"),
-        (ssl.stapling_verify, "stapling_verify"),
-        (ssl.ocsp_responder.is_some(), "ocsp_responder"),
-    ];
-    for (_, field) in responders.iter().filter(|(set, _)| *set) {
-        let message = format!("\"ssl_{field}\" ignored, no OCSP responder is asked");
-        warn_of(cx, field, &message);
     }
 }

@@ -150,34 +150,11 @@ fn parameter(limits: &mut CacheLimits, word: &Word) -> Option<bool> {
     Some(false)
 }
 
-/// `ssl_ocsp_cache`, which is only checked.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OcspCache;
-
-impl Value for OcspCache {
-    const SYNTAX: &'static str = "off | shared:name:size";
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
-        let word = &node.args[0];
-        let text = word.text();
-        if text == "off" {
-            return Ok(Self);
-        }
-        let invalid = || Fault::new(format!("invalid OCSP cache \"{text}\"")).at(word);
-        let (_, size) = shared_zone(&text).ok_or_else(invalid)?;
-        if size < SMALLEST_ZONE {
-            return Err(Fault::new(format!("OCSP cache \"{text}\" is too small")).at(word));
-        }
-        Ok(Self)
-    }
-}
-
 /// The minimum size of a zone: eight pages.
-pub(super) const SMALLEST_ZONE: u64 = 8 * 4096;
+pub(crate) const SMALLEST_ZONE: u64 = 8 * 4096;
 
 /// Parses `shared:NAME:SIZE`.
-pub(super) fn shared_zone(text: &str) -> Option<(&str, u64)> {
+pub(crate) fn shared_zone(text: &str) -> Option<(&str, u64)> {
     let (name, size) = text.strip_prefix("shared:")?.split_once(':')?;
     let size = parse_size(size.as_bytes())?;
     (!name.is_empty()).then_some((name, size))

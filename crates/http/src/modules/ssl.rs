@@ -2,13 +2,19 @@
 //! variables, and a check of the whole. The settings are in [`crate::tls`], because connections
 //! need them.
 
+use std::sync::Arc;
+
 use weir_conf::{Block, Fault};
 use weir_edge::listen::{Options, Protocols};
 use weir_edge::tls::Ssl;
+use weir_engine::duty::Duty;
+use weir_upstream::Registry;
 
 use crate::module::{Module, Prepare};
 use crate::route::servers;
+use crate::snapshot::{Configuration, Generation};
 use crate::tls::SSL;
+use crate::tls::status::resolving;
 
 mod variables;
 
@@ -16,9 +22,23 @@ pub(crate) const MODULE: Module = Module {
     name: "ssl",
     tables: &[&Ssl::table(&SSL)],
     variables: variables::ROWS,
+    duties: Some(duties),
     prepare: Some(prepare),
     ..Module::NONE
 };
+
+/// The duties to keep stapled responses fresh.
+fn duties(configuration: &Arc<Configuration>, _: &Arc<Registry>, _: &Generation) -> Vec<Duty> {
+    let servers = configuration.servers();
+    let stapled = servers.flat_map(|server| {
+        let context = server.settings.get(&SSL).context.as_deref();
+        let stapled = context.map_or(&[][..], |context| context.stapled());
+        stapled
+            .iter()
+            .map(|one| one.duty(resolving(server, |config| configuration.resolver(config))))
+    });
+    stapled.collect()
+}
 
 /// Checks that every TLS address has a certificate, or a server that rejects all handshakes
 /// (ngx_http_ssl_init).

@@ -4,9 +4,10 @@ use weir_conf::value::{Msec, Pair, Sec};
 use weir_conf::{Cx, Fault, Many, directives, keywords};
 
 use super::servers::{Alpn, ServerPorts};
+use weir_edge::ocsp::cache::OcspCache;
 use weir_edge::tls::files::FileSource;
 use weir_edge::tls::sessions::SessionCache;
-use weir_edge::tls::values::{CertificateCache, OcspCache, Passwords, ProtocolSet};
+use weir_edge::tls::values::{CertificateCache, Passwords, ProtocolSet};
 use weir_edge::tls::{Ocsp, Verify, late};
 
 directives! {

@@ -13,6 +13,7 @@ use crate::phase;
 use crate::request::Request;
 use crate::route::Endpoint;
 use crate::snapshot::Held;
+use crate::tls::status;
 
 /// Takes a request with a complete head through the phases; `last` if it is the connection's last.
 pub(super) async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, last: bool) {
@@ -21,6 +22,9 @@ pub(super) async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, las
     }
     begin(request);
     request.keepalive &= !last;
+    if status::is_to_ask(&request.info) {
+        Box::pin(ask_about_client(request, endpoint)).await;
+    }
     let refused = match lacking(request) {
         None => read_early(request).await,
         refused => refused,
@@ -29,6 +33,16 @@ pub(super) async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, las
         None => phase::run(request).await,
         Some(verdict) => Box::pin(phase::finalize(request, verdict)).await,
     }
+}
+
+/// Asks OCSP responders about the client of a connection that was made before a reload: only since
+/// then does the server ask.
+async fn ask_about_client(request: &Request, endpoint: &Endpoint) {
+    let limit = request.location.usual.limits.client_header_timeout.0;
+    let log = |level: Level, message: &str| {
+        request.log(level, &format!("{message} while reading client request headers"));
+    };
+    status::ask(&request.snapshot, endpoint, &request.info, limit, &log).await;
 }
 
 /// The refusal of a request whose connection lacks TLS or a certificate.

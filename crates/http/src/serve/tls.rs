@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_edge::listen::named_address;
+use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
@@ -21,7 +22,7 @@ use crate::request::connection_info::ConnectionInfo;
 use crate::request::head::Head;
 use crate::route::{Endpoint, Server};
 use crate::snapshot::{Held, Snapshot};
-use crate::tls::SSL;
+use crate::tls::{SSL, status, verify};
 
 /// The first byte of a handshake record.
 const HANDSHAKE: u8 = 0x16;
@@ -54,11 +55,12 @@ pub(super) async fn open(
             return None;
         }
     }
+    let until = clock::now() + timeout;
     let shaken = accept(conn, ALPN, |hello| opening.choose(hello), timeout).await;
     match shaken {
         Ok(conn) => {
             opening.info.tls = conn.tls().cloned();
-            Some((conn, opening.info))
+            opening.ask(until).await.then_some((conn, opening.info))
         }
         Err(error) => {
             let (level, message) = match (opening.fault.take(), &error) {
@@ -143,6 +145,23 @@ impl Opening<'_> {
         let client = Client::new(Sink::Discard);
         let head = Rc::new(Head::default());
         Request::new(Rc::clone(self.snapshot), server.clone(), Rc::new(info), head, client)
+    }
+
+    /// Asks OCSP responders about the client until then, if the server wants it. Returns whether
+    /// the connection goes on.
+    async fn ask(&self, until: Instant) -> bool {
+        verify::follow(self.endpoint, &self.info);
+        if !status::is_to_ask(&self.info) {
+            return true;
+        }
+        let limit = until.since(clock::now());
+        let log = |level: Level, message: &str| self.log(level, message);
+        let asked = status::ask(self.snapshot, self.endpoint, &self.info, limit, &log);
+        let asked = Box::pin(asked).await;
+        if !asked {
+            self.log(Level::Info, &failure(&io::ErrorKind::TimedOut.into()));
+        }
+        asked
     }
 
     fn log(&self, level: Level, message: &str) {

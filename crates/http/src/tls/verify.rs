@@ -4,7 +4,7 @@ use weir_edge::tls::Verify;
 use weir_engine::error_log::Level;
 use weir_engine::tls::Verdict;
 
-use super::SSL;
+use super::{SSL, status};
 use crate::request::Request;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::{Endpoint, Server};
@@ -46,6 +46,10 @@ pub(crate) fn refused(request: &Request) -> Option<u16> {
         log(request, "client sent no required SSL certificate");
         return Some(NO_CERTIFICATE);
     }
+    if let Some(why) = tls.ocsp.get().refusal() {
+        log(request, &format!("client SSL certificate verify error: {why}"));
+        return Some(CERTIFICATE_ERROR);
+    }
     None
 }
 
@@ -53,11 +57,9 @@ pub(crate) fn refused(request: &Request) -> Option<u16> {
 /// before.
 pub(crate) fn follow(endpoint: &Endpoint, info: &ConnectionInfo) {
     let Some(tls) = info.tls.as_ref().filter(|tls| !tls.certificates.is_empty()) else { return };
-    let found = info.negotiated.as_ref().and_then(|name| endpoint.find(name));
-    let server = found.map_or(&*endpoint.default, |(at, _)| endpoint.server(at));
-    let context = |server: &Server| server.settings.get(&SSL).context.clone();
-    if let Some(context) = context(server).or_else(|| context(&endpoint.default)) {
+    if let Some((_, context)) = status::server_of(endpoint, info) {
         context.tls().verdict_of(tls);
+        status::note(context, tls);
     }
 }
 

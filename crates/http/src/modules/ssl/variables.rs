@@ -19,8 +19,9 @@ pub(super) const ROWS: &[Row] = &[
     ssl("ssl_session_reused", |r, _, out| {
         text(r, out, |tls| if tls.resumed { "r" } else { "." }.into())
     }),
-    // Requests are accepted only after the handshake.
-    ssl("ssl_early_data", |_, _, _| false),
+    ssl("ssl_early_data", |r, _, out| {
+        text(r, out, |tls| if tls.early.get() { "1" } else { "" }.into())
+    }),
     ssl("ssl_server_name", |r, _, out| {
         let name = r.info.tls.as_ref().and_then(|tls| tls.server_name.as_ref());
         name.is_some_and(|name| {
