@@ -35,6 +35,7 @@ mod log;
 mod map;
 mod memcached;
 mod mirror;
+mod mp4;
 mod not_modified;
 mod postpone;
 mod proxy;
@@ -101,7 +102,7 @@ pub const MODULES: &[&Module] = &[
     &stub_status::MODULE,
     &api::MODULE,
     &empty_gif::MODULE,
-    &flv::MODULE,
+    &flv::MODULE, &mp4::MODULE,
     &dav::MODULE,
     &random_index::MODULE,
     &index::MODULE,

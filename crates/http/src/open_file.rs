@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{AtFlags, Mode, OFlags};
@@ -13,10 +13,12 @@ use weir_conf::value::Off;
 use weir_engine::error_log::Level;
 use weir_engine::file_io::File;
 use weir_engine::os_error::{Failed, OsError};
+use weir_wire::h1::Method;
 
 use crate::core::files::{FILES, SymlinkCheck};
 use crate::core::open_files::OpenFileCache;
 use crate::core::{ERRORS, OPEN_FILES};
+use crate::module::Verdict;
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -41,6 +43,18 @@ pub struct FoundFile {
     pub is_exec: bool,
     /// The inode, which tells whether a path still leads to the same file.
     pub(crate) inode: u64,
+}
+
+/// A regular file that is sent in parts.
+pub(crate) struct Media {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// The open file.
+    pub(crate) file: Rc<File>,
+    /// The size in bytes.
+    pub(crate) size: u64,
+    /// The modification time, in seconds since the epoch.
+    pub(crate) modified: i64,
 }
 
 /// Why a path could not be opened.
@@ -99,6 +113,26 @@ impl Request {
             self.bypass_cache(path, file);
         }
         Ok(found)
+    }
+
+    /// Opens the file that the URI of a GET or HEAD names, for modules that send parts of it.
+    ///
+    /// # Errors
+    /// The verdict: another method, no such file, or no file at all.
+    pub(crate) async fn open_media(&mut self) -> Result<Media, Verdict> {
+        if !matches!(self.method, Method::Get | Method::Head) {
+            return Err(Verdict::Status(405));
+        }
+        if self.uri.ends_with(b"/") {
+            return Err(Verdict::Next);
+        }
+        let path = self.path()?;
+        self.prepare_path(&path).await;
+        let found = self.open_file(&path, Want::File);
+        let found = found.map_err(|fault| self.open_failed(&path, fault))?;
+        let FoundFile { file, size, modified, is_file, .. } = found;
+        let file = file.filter(|_| is_file).ok_or(Verdict::Next)?;
+        Ok(Media { path, file, size, modified })
     }
 
     /// `directio`: reads the file past the page cache.

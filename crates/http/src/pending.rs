@@ -7,7 +7,6 @@
 pub(crate) mod content;
 mod mail;
 mod main;
-mod modules;
 mod servers;
 pub(crate) mod stream;
 mod transport;
@@ -26,8 +25,6 @@ const PARTS: &[&[&Table]] = &[
     stream::TABLES,
     mail::TABLES,
     &[
-        &modules::Mp4::table(&modules::MP4).unsupported(),
-        &modules::MODULES,
         &main::MAIN,
         &main::Events::table(&main::EVENTS).unsupported(),
         &main::Quic::table(&main::QUIC).unsupported(),

@@ -64,7 +64,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_stub_status_module",          LeftOut, true),
     ("http_dav_module",                  LeftOut, true),
     ("http_flv_module",                  LeftOut, true),
-    ("http_mp4_module",                  LeftOut, false),
+    ("http_mp4_module",                  LeftOut, true),
     ("http_geoip_module",                LeftOut, false),
     ("http_xslt_module",                 LeftOut, false),
     ("http_image_filter_module",         LeftOut, false),

@@ -13,6 +13,7 @@ pub mod h1;
 pub mod header;
 pub mod load_report;
 pub mod memcached;
+pub mod mp4;
 pub mod proxy_protocol;
 pub mod request;
 pub mod scgi;

@@ -3,10 +3,8 @@
 
 use weir_conf::value::parse_number;
 use weir_conf::{Cx, Fault, Local, Node, Settings, Slot, directives};
-use weir_wire::h1::Method;
 
 use crate::module::{Handler, Module, Pending, Verdict};
-use crate::open_file::Want;
 use crate::piece::Piece;
 use crate::request::Request;
 
@@ -40,29 +38,17 @@ fn content(settings: &Settings) -> Option<Handler> {
 
 fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
-        if !matches!(request.method, Method::Get | Method::Head) {
-            return Verdict::Status(405);
-        }
-        if request.uri.ends_with(b"/") {
-            return Verdict::Next;
-        }
-        let path = match request.path() {
-            Ok(path) => path,
-            Err(rejection) => return rejection.into(),
+        let media = match request.open_media().await {
+            Ok(media) => media,
+            Err(verdict) => return verdict,
         };
-        request.prepare_path(&path).await;
-        let found = match request.open_file(&path, Want::File) {
-            Ok(found) => found,
-            Err(fault) => return request.open_failed(&path, fault).into(),
-        };
-        let Some(file) = found.file.filter(|_| found.is_file) else { return Verdict::Next };
-        let (before, start) = match start(request, found.size) {
+        let (before, start) = match start(request, media.size) {
             0 => (None, 0),
             start => (Some(Piece::Static(HEADER)), start),
         };
-        let length = before.as_ref().map_or(0, Piece::len) + found.size - start;
-        request.describe_file(length, found.modified);
-        request.send_part(before, file, start..found.size).await
+        let length = before.as_ref().map_or(0, Piece::len) + media.size - start;
+        request.describe_file(length, media.modified);
+        request.send_part(before, media.file, start..media.size).await
     })
 }
 

@@ -22,7 +22,6 @@ directives! {
     /// Unsupported directives that would serve the content of a location.
     pub struct Content as ContentWritten in [location] {
         "grpc_pass" in [location, location_if] [1]: "address" => set_pass,
-        "mp4" in [location] [0]: "" => set_content,
         field content: Local<Option<Arc<str>>>,
         // The directives seen, to detect duplicates.
         field seen: Local<Vec<String>>,

@@ -138,6 +138,21 @@ impl Request {
         self.send_last(None).await
     }
 
+    /// Reads a range of a file into memory, in the way that the location sets.
+    ///
+    /// # Errors
+    /// A read error; `UnexpectedEof` if the file has become shorter.
+    pub(crate) async fn read_range(&self, file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity((range.end - range.start) as usize);
+        let mut at = range.start;
+        while at < range.end {
+            let piece = self.read_file(file, at, (range.end - at) as usize).await?;
+            buffer::append(piece.bytes().unwrap_or_default(), &mut bytes);
+            at += piece.len();
+        }
+        Ok(bytes)
+    }
+
     /// Reads at most `count` bytes of a file, in the way that the location sets.
     pub(crate) async fn read_file(&self, file: &File, at: u64, count: usize) -> io::Result<Piece> {
         std::future::poll_fn(|cx| file.poll_written(cx)).await?;
