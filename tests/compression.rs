@@ -75,6 +75,11 @@ fn the_first_coding_that_the_client_accepts_is_used() {
         ("gzip, br;q=0, zstd;q=0.0", "gzip"),
         ("br;q=0.001", "br"),
         ("gzip;q=0, ZSTD", "zstd"),
+        ("gzip, br;q=0.9, zstd;q=0.8", "gzip"),
+        ("gzip;q=0.5, br;q=0.1, zstd;q=0.7", "zstd"),
+        ("gzip;q=0.5, br;q=0.5, zstd;q=0.5", "br"),
+        ("gzip;q=0.701, zstd;q=0.7", "gzip"),
+        ("zstd;q=0.001, br;q=1.5", "zstd"),
         ("abr, brotli, zst", "none"),
         ("identity", "none"),
     ] {
@@ -151,6 +156,114 @@ fn a_stream_does_not_wait_in_the_compressor() {
         }
         assert_eq!(decode(Some(coding), &body), b"firstsecond");
     }
+}
+
+/// The one of the larger weight has limits of its own, and the length of the plain response counts.
+#[test]
+fn the_settings_of_each_coding_count() {
+    let text = "0123456789abcdef".repeat(1000);
+    let server = Server::server(
+        "root %dir%/html; default_type text/html;
+         brotli on; zstd on; gzip on; brotli_types text/css; zstd_types text/css; gzip_types text/css;
+         location /large/ { gzip_min_length 20k; alias %dir%/html/; }
+         location /small/ { brotli_min_length 20k; alias %dir%/html/; }
+         location /types/ { brotli_types a/b; zstd_types a/b; default_type text/css;
+             alias %dir%/html/; }",
+    )
+    .file("html/x", &text)
+    .start();
+    let accepts = "Accept-Encoding: gzip, br;q=0.5, zstd;q=0.2\r\n";
+    for (target, used) in
+        [("/x", "gzip"), ("/large/x", "br"), ("/small/x", "gzip"), ("/types/x", "gzip")]
+    {
+        let response = server.get_with(target, accepts);
+        assert_eq!(response.header("Content-Encoding"), Some(used), "{target}");
+        assert_eq!(response.all("Content-Encoding").len(), 1);
+        assert_eq!(decoded(&response), text.as_bytes(), "{target}");
+    }
+    let accepts = "Accept-Encoding: gzip;q=0.1, br;q=0.5, zstd\r\n";
+    assert_eq!(server.get_with("/small/x", accepts).header("Content-Encoding"), Some("zstd"));
+}
+
+#[test]
+fn a_dictionary_is_used_for_zstandard() {
+    let dictionary: Vec<u8> = (0..8000_u32).map(|n| (n * n / 977) as u8).collect();
+    let conf = "zstd_dict_file %dir%/dictionary; zstd on; zstd_types *; zstd_comp_level 3;
+         server { listen 127.0.0.1:%port%; root %dir%/html; }";
+    let server = Server::http(conf)
+        .file("dictionary", &dictionary)
+        .file("html/x", &dictionary[2000..6000])
+        .start();
+    let response = server.get_with("/x", "Accept-Encoding: zstd\r\n");
+    assert_eq!(response.header("Content-Encoding"), Some("zstd"));
+    assert!(response.body.len() < 200, "{}", response.body.len());
+    let mut output = Vec::with_capacity(8192);
+    let mut context = zstd_safe::DCtx::create();
+    context.load_dictionary(&dictionary).unwrap();
+    let mut input = zstd_safe::InBuffer::around(&response.body);
+    context.decompress_stream(&mut zstd_safe::OutBuffer::around(&mut output), &mut input).unwrap();
+    assert_eq!(output, &dictionary[2000..6000]);
+    let missing = Server::http(conf).check();
+    let text = String::from_utf8_lossy(&missing.stderr).into_owned();
+    assert!(!missing.status.success() && text.contains("dictionary\" failed"), "{text}");
+}
+
+/// The included response is held back until the client has the part before it.
+#[test]
+fn a_page_does_not_wait_in_the_compressor_for_what_it_includes() {
+    for (coding, conf) in [
+        ("gzip", "gzip on; gzip_types *;"),
+        ("br", "brotli on; brotli_types *;"),
+        ("zstd", "zstd on; zstd_types *;"),
+    ] {
+        let seen = Arc::new(Barrier::new(2));
+        let waits = Arc::clone(&seen);
+        let backend = Backend::new(move |_| {
+            waits.wait();
+            Reply::ok("included")
+        });
+        let before: String = (0..4000).map(|n| format!("{n} ")).collect();
+        let page = format!("{before}<!--#include virtual=\"/slow\" -->after");
+        let server = Server::server(&format!(
+            "root %dir%/html; ssi on; ssi_types *; {conf} location /slow {{ proxy_pass http://%a%; }}"
+        ))
+        .set("a", backend.address())
+        .file("html/page", page)
+        .start();
+        let mut client = server.client();
+        client.send(format!("GET /page HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {coding}\r\n\r\n"));
+        assert_eq!(client.head().header("Content-Encoding"), Some(coding));
+        let mut body = Vec::new();
+        while so_far(coding, &body) != before.as_bytes() {
+            body.extend(client.take_chunk());
+        }
+        seen.wait();
+        loop {
+            let chunk = client.take_chunk();
+            if chunk.is_empty() {
+                break;
+            }
+            body.extend(chunk);
+        }
+        let whole = format!("{before}includedafter");
+        assert_eq!(decode(Some(coding), &body), whole.as_bytes(), "{coding}");
+    }
+}
+
+/// What the first bytes of a compressed body already say.
+fn so_far(coding: &str, body: &[u8]) -> Vec<u8> {
+    if coding == "zstd" {
+        return unzstd(body);
+    }
+    let mut reader: Box<dyn Read> = match coding {
+        "br" => Box::new(brotli::Decompressor::new(body, 4096)),
+        _ => Box::new(flate2::read::GzDecoder::new(body)),
+    };
+    let (mut output, mut part) = (Vec::new(), [0; 4096]);
+    while let Ok(count @ 1..) = reader.read(&mut part) {
+        output.extend_from_slice(&part[..count]);
+    }
+    output
 }
 
 #[test]

@@ -2,27 +2,64 @@
 
 use std::io::{self, Write};
 
-use weir_conf::value::Size;
 use weir_engine::buffer::{self, Buf};
 use weir_wire::header::Known;
 
-use crate::core::MediaTypes;
 use crate::filter::BodyFilter;
 use crate::piece::Piece;
 use crate::request::{Request, State};
-use crate::response::Response;
+use crate::response::{ChosenCoding, Response};
+
+pub(crate) mod settings;
+
+use settings::Coding;
+
+/// Compresses a response if it is suitable and the client accepts the coding, with a larger weight
+/// than those of the modules before. `plan` gets the length of the plain response.
+pub(crate) fn encode<C: Coder + 'static>(
+    request: &mut Request,
+    name: &'static str,
+    settings: &Coding,
+    plan: impl FnOnce(Option<u64>) -> Plan<C>,
+) {
+    let chosen = request.response.chosen_coding;
+    if !is_suitable(&request.response, settings, chosen) {
+        return;
+    }
+    // The response varies even if this client gets it uncompressed.
+    request.varies_by_encoding();
+    let weight = request.weight_of_coding(name.as_bytes());
+    if weight <= chosen.map_or(0, |chosen| chosen.weight) {
+        return;
+    }
+    let length = chosen.map_or(request.response.content_length, |chosen| chosen.length);
+    announce(&mut request.response, name);
+    request.response.chosen_coding = Some(ChosenCoding { weight, length });
+    let compressor = Compressor::new(name, settings.buffers.size as usize, plan(length));
+    match chosen {
+        Some(_) => request.chain.replace_last(Box::new(compressor)),
+        None => request.chain.add(Box::new(compressor)),
+    }
+}
 
 /// Whether a response may be compressed: by its status, type and length, and because it is not yet.
-pub(crate) fn is_suitable(response: &Response, types: &MediaTypes, min_length: Size) -> bool {
-    matches!(response.status, 200 | 403 | 404)
-        && response.headers.get(Known::ContentEncoding).is_none_or(<[u8]>::is_empty)
-        && response.content_length.is_none_or(|length| length >= min_length.0)
-        && types.contains(&response.content_type)
+fn is_suitable(response: &Response, settings: &Coding, chosen: Option<ChosenCoding>) -> bool {
+    let (plain, length) = match chosen {
+        Some(chosen) => (true, chosen.length),
+        None => {
+            let coding = response.headers.get(Known::ContentEncoding);
+            (coding.is_none_or(<[u8]>::is_empty), response.content_length)
+        }
+    };
+    plain
+        && matches!(response.status, 200 | 403 | 404)
+        && length.is_none_or(|length| length >= settings.min_length.0)
+        && settings.types.contains(&response.content_type)
         && !response.header_only
 }
 
 /// Describes a response in a content coding in place of the plain one.
-pub(crate) fn announce(response: &mut Response, coding: &str) {
+fn announce(response: &mut Response, coding: &str) {
     response.headers.remove(Known::ContentEncoding);
     let (name, value) = (b"Content-Encoding", coding.as_bytes());
     response.headers.push_known(Known::ContentEncoding, name, value);
@@ -67,12 +104,8 @@ pub(crate) trait Coder {
 
 /// The settings of a [`Compressor`].
 pub(crate) struct Plan<C> {
-    /// The name of the coding, as in `Content-Encoding`.
-    pub(crate) coding: &'static str,
     /// Makes the coder, when it is first needed.
     pub(crate) begin: Box<dyn FnOnce() -> io::Result<C>>,
-    /// The size of the output buffers.
-    pub(crate) buffer_size: usize,
     /// Compression begins when more than this many bytes have come.
     pub(crate) postpone: u64,
     /// Whether partly filled buffers are sent.
@@ -80,7 +113,8 @@ pub(crate) struct Plan<C> {
 }
 
 /// Compresses a body.
-pub(crate) struct Compressor<C> {
+struct Compressor<C> {
+    /// The name of the coding, as in `Content-Encoding`.
     coding: &'static str,
     begin: Option<Box<dyn FnOnce() -> io::Result<C>>>,
     /// None until `postpone` bytes have come.
@@ -96,26 +130,22 @@ pub(crate) struct Compressor<C> {
     after: u64,
 }
 
-impl<C: Coder + 'static> Compressor<C> {
-    /// Adds a compressor to the body of a response.
-    pub(crate) fn add(request: &mut Request, plan: Plan<C>) {
-        let Plan { coding, begin, buffer_size, postpone, eager } = plan;
-        let begin = Some(begin);
-        let (coder, held, held_bytes, out) = (None, Vec::new(), 0, Buf::empty());
-        let (before, after) = (0, 0);
-        request.chain.add(Box::new(Self {
+impl<C> Compressor<C> {
+    fn new(coding: &'static str, buffer_size: usize, plan: Plan<C>) -> Self {
+        let Plan { begin, postpone, eager } = plan;
+        Self {
             coding,
-            begin,
-            coder,
-            held,
-            held_bytes,
+            begin: Some(begin),
+            coder: None,
+            held: Vec::new(),
+            held_bytes: 0,
             postpone,
             eager,
             buffer_size,
-            out,
-            before,
-            after,
-        }));
+            out: Buf::empty(),
+            before: 0,
+            after: 0,
+        }
     }
 }
 

@@ -4,9 +4,14 @@
 //! filters run in the order of `MODULES`.
 
 use std::io;
+use std::time::Duration;
 
 use crate::piece::Piece;
 use crate::request::Request;
+
+/// The maximum time that filters may hold bytes back while an upstream or an included subrequest
+/// pauses.
+pub(crate) const HELD_AT_MOST: Duration = Duration::from_millis(20);
 
 /// One transformation of a response body, with its state.
 pub trait BodyFilter {
@@ -106,6 +111,12 @@ impl Chain {
         if !self.ends_there {
             self.filters.push(filter);
         }
+    }
+
+    /// Replaces the filter that was appended last.
+    pub(crate) fn replace_last(&mut self, filter: Box<dyn BodyFilter>) {
+        self.filters.pop();
+        self.filters.push(filter);
     }
 
     /// Splits the chain: later filters also see the responses of subrequests (nginx: the postpone

@@ -51,6 +51,8 @@ pub struct Response {
     pub disable_not_modified: bool,
     /// Whether the response needs `Vary: Accept-Encoding`.
     pub vary_accept_encoding: bool,
+    /// The content coding that the body is going to get.
+    pub(crate) chosen_coding: Option<ChosenCoding>,
     /// Whether expiry fields have been handled (`X-Accel-Expires`, `expires`).
     pub expires_set: bool,
     /// The length of the head as written, to tell the body's share of the bytes sent.
@@ -69,6 +71,15 @@ pub struct Response {
     pub chunked: bool,
     /// The progress of sending.
     pub sent: Sent,
+}
+
+/// The coding that a response is going to have, until a later module has a better one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChosenCoding {
+    /// Its weight in `Accept-Encoding`, in thousandths.
+    pub(crate) weight: u16,
+    /// The length of the plain response.
+    pub(crate) length: Option<u64>,
 }
 
 /// The progress of sending a response.
@@ -108,6 +119,7 @@ impl Response {
             by_rfc9111,
             disable_not_modified,
             vary_accept_encoding,
+            chosen_coding,
             expires_set,
             head_size,
             headers,
@@ -122,7 +134,7 @@ impl Response {
         (*status_line, *location) = (None, None);
         (*passes_server, *passes_date) = (false, false);
         (*content_length, *last_modified) = (None, None);
-        (*offset, *range) = (None, None);
+        (*offset, *range, *chosen_coding) = (None, None, None);
         for text in [content_type, charset, content_type_text, override_charset] {
             text.clear();
         }
@@ -216,6 +228,7 @@ impl Response {
         self.content_length = None;
         self.last_modified = None;
         self.allow_ranges = false;
+        self.chosen_coding = None;
     }
 
     /// Removes the modification time (nginx: `ngx_http_clear_last_modified`).

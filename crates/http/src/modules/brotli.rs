@@ -6,11 +6,10 @@ use brotli::enc::StandardAlloc;
 use brotli::enc::encode::{
     BrotliEncoderOperation, BrotliEncoderParameter, BrotliEncoderStateStruct,
 };
-use weir_conf::value::{Bufs, Size, parse_number, parse_size};
 use weir_conf::{Arity, Cx, Fault, Node, Settings, Slot, Value, directives};
 
-use crate::compress::{self, Coder, Compressor, Operation, Plan, Progress};
-use crate::core::MediaTypes;
+use crate::compress::settings::{Coding, Level, exponent, show_power};
+use crate::compress::{self, Coder, Operation, Plan, Progress};
 use crate::module::Module;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -18,56 +17,29 @@ use crate::variables::VariableRow;
 
 pub(crate) const MODULE: Module = Module {
     name: "brotli",
-    tables: &[&Brotli::table(&BROTLI)],
+    tables: &[&Brotli::table(&BROTLI), &Coding::table(&CODING).prefix("brotli_")],
     variables: &[VariableRow::new("brotli_ratio", |request, _, out| {
-        compress::ratio(request, CODING, out)
+        compress::ratio(request, NAME, out)
     })],
     header_filter: Some((|settings: &Settings| settings.get(&BROTLI).enable, filter)),
     ..Module::NONE
 };
 
 /// The name of the coding (RFC 7932).
-const CODING: &str = "br";
+const NAME: &str = "br";
 
 static BROTLI: Slot<Brotli> = Slot::new();
+static CODING: Slot<Coding> = Slot::new();
 
 directives! {
     /// Compression of responses with Brotli.
     pub(crate) struct Brotli in [http, server, location] {
         /// Compresses responses with Brotli, for clients that accept it.
         "brotli" in [http, server, location, location_if] => enable: bool = false,
-        /// Has no effect, as in ngx_brotli.
-        "brotli_buffers" => buffers: Bufs = Bufs::new(32, 4096),
-        /// The media types that are compressed, besides `text/html`.
-        "brotli_types" => types: MediaTypes,
         /// The compression level, 0 (fastest) to 11 (smallest).
-        "brotli_comp_level" => level: Level = Level(6),
+        "brotli_comp_level" => level: Level<0, 11> = Level(6),
         /// The size of the compression window. A larger one costs each response more memory.
         "brotli_window" => window: Window = Window(19),
-        /// The minimum length of a compressed response, if its `Content-Length` is known.
-        "brotli_min_length" => min_length: Size = Size::bytes(20),
-    }
-}
-
-/// A compression level.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Level(u32);
-
-impl Value for Level {
-    const SYNTAX: &'static str = "level";
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
-        let word = &node.args[0];
-        match parse_number(&word.value) {
-            Some(level @ 0..=11) => Ok(Self(level as u32)),
-            Some(_) => Err(Fault::new("value must be between 0 and 11").at(word)),
-            None => Err(Fault::directive("invalid number").at(word)),
-        }
-    }
-
-    fn show(&self) -> Option<String> {
-        Some(self.0.to_string())
     }
 }
 
@@ -83,44 +55,24 @@ impl Value for Window {
     const ARITY: Arity = Arity::ONE;
 
     fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
-        let word = &node.args[0];
-        let size = parse_size(&word.value).ok_or_else(|| Fault::bad_value().at(word))?;
-        (SMALLEST..=24).find(|&bits| 1 << bits == size).map(Self).ok_or_else(|| {
-            Fault::directive(
-                "must be 1k, 2k, 4k, 8k, 16k, 32k, 64k, 128k, 256k, 512k, 1m, 2m, 4m, 8m or 16m",
-            )
-            .at(word)
-        })
+        let rule = "must be 1k, 2k, 4k, 8k, 16k, 32k, 64k, 128k, 256k, 512k, 1m, 2m, 4m, 8m or 16m";
+        exponent(node, 10..=24, rule).map(|bits| Self(bits.into()))
     }
 
     fn show(&self) -> Option<String> {
-        Some(format!("{}k", (1_u32 << self.0) >> 10))
+        Some(show_power(self.0 as u8))
     }
 }
 
 fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&BROTLI);
-    if !compress::is_suitable(&request.response, &settings.types, settings.min_length) {
-        return Ok(());
-    }
-    request.varies_by_encoding();
-    if !request.takes_coding(CODING.as_bytes()) {
-        return Ok(());
-    }
-    let (level, length) = (settings.level.0, request.response.content_length);
-    let window = window_for(level, settings.window.0, length);
-    compress::announce(&mut request.response, CODING);
-    Compressor::add(
-        request,
-        Plan {
-            coding: CODING,
-            begin: Box::new(move || Ok(Encoder::new(level, window))),
-            buffer_size: settings.buffers.size as usize,
-            postpone: 0,
-            eager: false,
-        },
-    );
+    compress::encode(request, NAME, location.settings.get(&CODING), |length| {
+        let level = settings.level.0;
+        let window = window_for(level, settings.window.0, length);
+        let begin = Box::new(move || Ok(Encoder::new(level, window)));
+        Plan { begin, postpone: 0, eager: false }
+    });
     Ok(())
 }
 

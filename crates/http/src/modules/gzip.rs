@@ -3,11 +3,11 @@
 use std::io;
 
 use flate2::{Compress, Compression, FlushCompress, Status};
-use weir_conf::value::{Bufs, Size, parse_number, parse_size};
+use weir_conf::value::Size;
 use weir_conf::{Arity, Cx, Fault, Node, Settings, Slot, Value, directives};
 
-use crate::compress::{self, Coder, Compressor, Operation, Plan, Progress};
-use crate::core::MediaTypes;
+use crate::compress::settings::{Coding, Level, exponent, show_power};
+use crate::compress::{self, Coder, Operation, Plan, Progress};
 use crate::module::Module;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -15,30 +15,27 @@ use crate::variables::VariableRow;
 
 pub(crate) const MODULE: Module = Module {
     name: "gzip",
-    tables: &[&Gzip::table(&GZIP)],
+    tables: &[&Gzip::table(&GZIP), &Coding::table(&CODING).prefix("gzip_")],
     variables: &[VariableRow::new("gzip_ratio", |request, _, out| {
-        compress::ratio(request, CODING, out)
+        compress::ratio(request, NAME, out)
     })],
     header_filter: Some((|settings: &Settings| settings.get(&GZIP).enable, filter)),
     ..Module::NONE
 };
 
 /// The name of the coding (RFC 1952).
-const CODING: &str = "gzip";
+const NAME: &str = "gzip";
 
 static GZIP: Slot<Gzip> = Slot::new();
+static CODING: Slot<Coding> = Slot::new();
 
 directives! {
     /// Compression of responses with gzip.
     pub(crate) struct Gzip in [http, server, location] {
         /// Compresses responses with gzip.
         "gzip" in [http, server, location, location_if] => enable: bool = false,
-        /// The number and size of the output buffers. Only the size is used.
-        "gzip_buffers" => buffers: Bufs = Bufs::new(32, 4096),
-        /// The media types that are compressed, besides `text/html`.
-        "gzip_types" => types: MediaTypes,
         /// The compression level, 1 (fastest) to 9 (smallest).
-        "gzip_comp_level" => level: Level = Level(1),
+        "gzip_comp_level" => level: Level<1, 9> = Level(1),
         /// The size of the compression window.
         "gzip_window" => window: Window = Window(15),
         /// The memory for the compressor's hash table. Has no effect: the library chooses.
@@ -47,30 +44,6 @@ directives! {
         "postpone_gzipping" => postpone: Size,
         /// Sends compressed data at once instead of when a buffer is full.
         "gzip_no_buffer" => no_buffer: bool = false,
-        /// The minimum length of a compressed response, if its `Content-Length` is known.
-        "gzip_min_length" => min_length: Size = Size::bytes(20),
-    }
-}
-
-/// A compression level.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Level(u32);
-
-impl Value for Level {
-    const SYNTAX: &'static str = "level";
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
-        let word = &node.args[0];
-        match parse_number(&word.value) {
-            Some(level @ 1..=9) => Ok(Self(level as u32)),
-            Some(_) => Err(Fault::new("value must be between 1 and 9").at(word)),
-            None => Err(Fault::directive("invalid number").at(word)),
-        }
-    }
-
-    fn show(&self) -> Option<String> {
-        Some(self.0.to_string())
     }
 }
 
@@ -82,14 +55,6 @@ pub(crate) struct Window(u8);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hash(u8);
 
-/// The exponent of a size, which must be a power of two.
-fn exponent(node: &Node, sizes: std::ops::RangeInclusive<u8>, rule: &str) -> Result<u8, Fault> {
-    let word = &node.args[0];
-    let size = parse_size(&word.value).ok_or_else(|| Fault::bad_value().at(word))?;
-    let found = sizes.into_iter().find(|&bits| 1 << bits == size);
-    found.ok_or_else(|| Fault::directive(rule).at(word))
-}
-
 impl Value for Window {
     const SYNTAX: &'static str = "size";
     const ARITY: Arity = Arity::ONE;
@@ -99,7 +64,7 @@ impl Value for Window {
     }
 
     fn show(&self) -> Option<String> {
-        Some(format!("{}k", (1_u32 << self.0) >> 10))
+        Some(show_power(self.0))
     }
 }
 
@@ -113,34 +78,22 @@ impl Value for Hash {
     }
 
     fn show(&self) -> Option<String> {
-        Some(format!("{}k", (1_u32 << (self.0 + 8)) >> 10))
+        Some(show_power(self.0 + 8))
     }
 }
 
 fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&GZIP);
-    if !compress::is_suitable(&request.response, &settings.types, settings.min_length) {
-        return Ok(());
-    }
-    // The response varies even if this client gets it uncompressed.
-    request.varies_by_encoding();
-    if !request.takes_gzip() {
-        return Ok(());
-    }
-    let level = Compression::new(settings.level.0);
-    let window = window_for(settings.window.0, request.response.content_length);
-    compress::announce(&mut request.response, CODING);
-    Compressor::add(
-        request,
+    compress::encode(request, NAME, location.settings.get(&CODING), |length| {
+        let level = Compression::new(settings.level.0);
+        let window = window_for(settings.window.0, length);
         Plan {
-            coding: CODING,
             begin: Box::new(move || Ok(Deflate(Compress::new_gzip(level, window)))),
-            buffer_size: settings.buffers.size as usize,
             postpone: settings.postpone.0,
             eager: settings.no_buffer,
-        },
-    );
+        }
+    });
     Ok(())
 }
 

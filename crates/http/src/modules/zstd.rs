@@ -1,13 +1,14 @@
 //! `zstd`: the directives of zstd-nginx-module (<https://github.com/tokers/zstd-nginx-module>).
 
 use std::io;
+use std::sync::Arc;
 
-use weir_conf::value::{Bufs, Size, parse_number};
-use weir_conf::{Arity, Cx, Fault, Node, Settings, Slot, Value, directives};
+use weir_conf::value::parse_number;
+use weir_conf::{Arity, Cx, Fault, Inherit, Node, Settings, Slot, Value, directives};
 use zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer, zstd_sys::ZSTD_EndDirective};
 
-use crate::compress::{self, Coder, Compressor, Operation, Plan, Progress};
-use crate::core::MediaTypes;
+use crate::compress::settings::Coding;
+use crate::compress::{self, Coder, Operation, Plan, Progress};
 use crate::module::Module;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -15,39 +16,39 @@ use crate::variables::VariableRow;
 
 pub(crate) const MODULE: Module = Module {
     name: "zstd",
-    tables: &[&Zstd::table(&ZSTD)],
+    tables: &[&Zstd::table(&ZSTD), &Coding::table(&CODING).prefix("zstd_")],
     variables: &[VariableRow::new("zstd_ratio", |request, _, out| {
-        compress::ratio(request, CODING, out)
+        compress::ratio(request, NAME, out)
     })],
     header_filter: Some((|settings: &Settings| settings.get(&ZSTD).enable, filter)),
     ..Module::NONE
 };
 
 /// The name of the coding (RFC 8878).
-const CODING: &str = "zstd";
+const NAME: &str = "zstd";
 
 static ZSTD: Slot<Zstd> = Slot::new();
+static CODING: Slot<Coding> = Slot::new();
 
 directives! {
     /// Compression of responses with Zstandard.
     pub(crate) struct Zstd as ZstdWritten in [http, server, location] {
         /// Compresses responses with Zstandard, for clients that accept it.
         "zstd" in [http, server, location, location_if] => enable: bool = false,
-        /// The number and size of the output buffers. Only the size is used.
-        "zstd_buffers" => buffers: Bufs = Bufs::new(32, 4096),
-        /// The media types that are compressed, besides `text/html`.
-        "zstd_types" => types: MediaTypes,
         /// The compression level: 1 to 22 (smallest; as 19), or faster ones below zero.
         "zstd_comp_level" => level: Level = Level(1),
-        /// The minimum length of a compressed response, if its `Content-Length` is known.
-        "zstd_min_length" => min_length: Size = Size::bytes(20),
-        /// A dictionary. Has no effect: clients without it could not read the responses.
+        /// A dictionary for all responses. Only clients that have it can read them.
         "zstd_dict_file" in [http] [1]: "file" => set_dictionary,
+        field dictionary: Inherit<Option<Arc<[u8]>>>,
     }
 }
 
-fn set_dictionary(_: &mut ZstdWritten, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    cx.no_effect("\"zstd_dict_file\" has no effect, responses are compressed without a dictionary");
+fn set_dictionary(own: &mut ZstdWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    if own.dictionary.is_some() {
+        return Err(Fault::duplicate());
+    }
+    let (_, dictionary) = weir_edge::tls::values::read_file(node, cx)?;
+    own.dictionary = Some(Some(dictionary));
     Ok(())
 }
 
@@ -86,25 +87,11 @@ impl Value for Level {
 fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&ZSTD);
-    if !compress::is_suitable(&request.response, &settings.types, settings.min_length) {
-        return Ok(());
-    }
-    request.varies_by_encoding();
-    if !request.takes_coding(CODING.as_bytes()) {
-        return Ok(());
-    }
-    let (level, length) = (settings.level.0, request.response.content_length);
-    compress::announce(&mut request.response, CODING);
-    Compressor::add(
-        request,
-        Plan {
-            coding: CODING,
-            begin: Box::new(move || Encoder::new(level, length)),
-            buffer_size: settings.buffers.size as usize,
-            postpone: 0,
-            eager: false,
-        },
-    );
+    compress::encode(request, NAME, location.settings.get(&CODING), |length| {
+        let (level, dictionary) = (settings.level.0, settings.dictionary.clone());
+        let begin = Box::new(move || Encoder::new(level, length, dictionary.as_deref()));
+        Plan { begin, postpone: 0, eager: false }
+    });
     Ok(())
 }
 
@@ -122,11 +109,14 @@ const SMALLEST: u32 = 10;
 const USUAL: u32 = 18;
 
 impl Encoder {
-    fn new(level: i32, length: Option<u64>) -> io::Result<Self> {
+    fn new(level: i32, length: Option<u64>, dictionary: Option<&[u8]>) -> io::Result<Self> {
         let mut context = CCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
         let mut set = |parameter| context.set_parameter(parameter).map(drop).map_err(failed);
         set(CParameter::CompressionLevel(level.min(HIGHEST)))?;
-        if let Some(window) = small_window(length) {
+        if let Some(dictionary) = dictionary {
+            // It is copied, and has its own window.
+            context.load_dictionary(dictionary).map_err(failed)?;
+        } else if let Some(window) = small_window(length) {
             set(CParameter::WindowLog(window))?;
             // Up to here, tables are small; beyond, the window does not limit them.
             const SMALL_TABLES: i32 = 3;
@@ -192,7 +182,7 @@ mod tests {
         let text: Vec<u8> = (0..60_000_u32).map(|n| (n * n / 977) as u8 & 31).collect();
         for level in [-100, -1, 1, 3, 9, 19, 20, 22] {
             for length in [None, Some(1), Some(60_101), Some(1 << 30)] {
-                let mut encoder = Encoder::new(level, length).expect("it is made");
+                let mut encoder = Encoder::new(level, length, None).expect("it is made");
                 let (all, _) = code_all(&mut encoder, &[&text, b"", b"x", &text[..100]]);
                 let expected = [&text[..], b"x", &text[..100]].concat();
                 assert_eq!(decoded(&all), expected, "{level} {length:?}");
@@ -202,16 +192,31 @@ mod tests {
 
     #[test]
     fn a_flush_shows_everything_so_far() {
-        let mut encoder = Encoder::new(1, None).expect("it is made");
+        let mut encoder = Encoder::new(1, None, None).expect("it is made");
         let (all, flushed) = code_all(&mut encoder, &[b"first", b"second"]);
         assert_eq!(decoded(&all[..flushed[0]]), b"first");
         assert_eq!(decoded(&all[..flushed[1]]), b"firstsecond");
     }
 
     #[test]
+    fn a_dictionary_is_used() {
+        let dictionary: Vec<u8> = (0..4000_u32).map(|n| (n * n / 977) as u8).collect();
+        let text = &dictionary[1000..3000];
+        let mut plain = Encoder::new(3, Some(2000), None).expect("it is made");
+        let mut encoder = Encoder::new(3, Some(2000), Some(&dictionary)).expect("it is made");
+        let (all, _) = code_all(&mut encoder, &[text]);
+        assert!(all.len() * 10 < code_all(&mut plain, &[text]).0.len(), "{}", all.len());
+        let (mut output, mut context) = (Vec::with_capacity(4096), DCtx::create());
+        context.load_dictionary(&dictionary).expect("it is one");
+        let mut rest = InBuffer::around(&all);
+        context.decompress_stream(&mut OutBuffer::around(&mut output), &mut rest).expect("it is");
+        assert_eq!(output, text);
+    }
+
+    #[test]
     fn short_bodies_take_little_memory() {
         for level in [-1, 1, 3, 6, 9, 19, 22] {
-            let mut encoder = Encoder::new(level, Some(5000)).expect("it is made");
+            let mut encoder = Encoder::new(level, Some(5000), None).expect("it is made");
             code_all(&mut encoder, &[&[b'x'; 5000]]);
             let size = encoder.0.sizeof();
             assert!(size < 2 << 20, "{level}: {size}");
@@ -222,7 +227,7 @@ mod tests {
     #[test]
     fn no_window_is_too_large_for_clients() {
         for level in [19, 20, 22] {
-            let mut encoder = Encoder::new(level, None).expect("it is made");
+            let mut encoder = Encoder::new(level, None, None).expect("it is made");
             let (all, _) = code_all(&mut encoder, &[b"x"]);
             // The frame's header: magic number, descriptor, window (RFC 8878, section 3.1.1.1).
             assert_eq!(u32::from(all[5] >> 3) + 10, 23, "{level}");

@@ -26,7 +26,16 @@ impl Request {
 
     /// Whether the client gets a response in another coding than gzip: whether it accepts that.
     pub(crate) fn takes_coding(&self, coding: &[u8]) -> bool {
-        !self.is_subrequest() && accepts(&self.head, coding)
+        !self.is_subrequest() && weight(&self.head, coding) > 0
+    }
+
+    /// The weight of a coding for this client, in thousandths; 0 if it does not get it.
+    pub(crate) fn weight_of_coding(&mut self, coding: &[u8]) -> u16 {
+        let taken = match coding {
+            b"gzip" => self.takes_gzip(),
+            _ => !self.is_subrequest(),
+        };
+        if taken { weight(&self.head, coding) } else { 0 }
     }
 
     /// Marks the response as dependent on `Accept-Encoding`, for `gzip_vary`.
@@ -37,7 +46,7 @@ impl Request {
 
 fn is_taken(request: &Request) -> bool {
     let head = &request.head;
-    if request.is_subrequest() || !accepts(head, b"gzip") {
+    if request.is_subrequest() || weight(head, b"gzip") == 0 {
         return false;
     }
     let settings = request.get(&GZIP);
@@ -90,14 +99,17 @@ fn has_expired(request: &Request, expires: &[u8]) -> bool {
     matches!((weir_wire::date::parse(expires), now), (Some(expires), Some(now)) if expires < now)
 }
 
-/// Whether a head's `Accept-Encoding` has the coding.
-fn accepts(head: &Head, coding: &[u8]) -> bool {
-    head.get(Known::AcceptEncoding).is_some_and(|value| lists(value, coding))
+/// The weight of a coding in a head's `Accept-Encoding`, in thousandths; 0 if it is not there.
+fn weight(head: &Head, coding: &[u8]) -> u16 {
+    head.get(Known::AcceptEncoding).map_or(0, |value| weight_in(value, coding))
 }
 
-/// Whether a list of codings has this one, with a weight above 0
+/// The weight of a coding without one.
+const FULL: u16 = 1000;
+
+/// The weight of a coding in a list, in thousandths; 0 if it is not there or its weight is malformed
 /// (ngx_http_gzip_accept_encoding).
-fn lists(value: &[u8], coding: &[u8]) -> bool {
+fn weight_in(value: &[u8], coding: &[u8]) -> u16 {
     let mut at = 0;
     let is_here = |text: &[u8]| text.eq_ignore_ascii_case(coding);
     while let Some(found) = value[at..].windows(coding.len()).position(is_here) {
@@ -107,38 +119,42 @@ fn lists(value: &[u8], coding: &[u8]) -> bool {
         let rest = skip_spaces(&value[at..]);
         match rest.split_first() {
             _ if !begins => {}
-            None | Some((b',', _)) => return true,
+            None | Some((b',', _)) => return FULL,
             Some((b';', parameter)) => {
                 return match skip_spaces(parameter) {
-                    [] => true,
-                    [b'q' | b'Q', b'=', weight @ ..] if !weight.is_empty() => is_above_zero(weight),
-                    _ => false,
+                    [] => FULL,
+                    [b'q' | b'Q', b'=', weight @ ..] => thousandths(weight),
+                    _ => 0,
                 };
             }
             // The start of a longer name.
             Some(_) => {}
         }
     }
-    false
+    0
 }
 
 fn skip_spaces(text: &[u8]) -> &[u8] {
     &text[text.iter().take_while(|&&b| b == b' ').count()..]
 }
 
-/// Whether a weight is from `0.001` to `1.000`; a malformed one counts as 0.
-fn is_above_zero(text: &[u8]) -> bool {
+/// A weight from `0` to `1.000`; a malformed one counts as 0.
+fn thousandths(text: &[u8]) -> u16 {
     let end = text.iter().position(|b| matches!(b, b',' | b' ')).unwrap_or(text.len());
     let (whole, digits) = match &text[..end] {
         [whole @ (b'0' | b'1')] => (*whole, &[][..]),
         [whole @ (b'0' | b'1'), b'.', digits @ ..] => (*whole, digits),
-        _ => return false,
+        _ => return 0,
     };
-    let sum: u32 = digits.iter().map(|d| u32::from(d.wrapping_sub(b'0'))).sum();
-    let valid = digits.len() <= 3 && digits.iter().all(u8::is_ascii_digit);
+    if digits.len() > 3 || !digits.iter().all(u8::is_ascii_digit) {
+        return 0;
+    }
+    let places = digits.iter().chain(b"000").take(3);
+    let fraction = places.fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     match whole {
-        b'1' => valid && sum == 0,
-        _ => valid && sum > 0,
+        b'1' if fraction == 0 => FULL,
+        b'1' => 0,
+        _ => fraction,
     }
 }
 
@@ -169,7 +185,17 @@ mod tests {
             ("deflate", false),
             ("", false),
         ] {
-            assert_eq!(lists(value.as_bytes(), b"gzip"), accepted, "{value}");
+            assert_eq!(weight_in(value.as_bytes(), b"gzip") > 0, accepted, "{value}");
+        }
+        for (value, weight) in [
+            ("gzip", 1000),
+            ("gzip;q=1.00", 1000),
+            ("gzip;q=0.5", 500),
+            ("br;q=1, gzip;q=0.25,zstd", 250),
+            ("gzip;q=0.999", 999),
+            ("gzip;q=1.5", 0),
+        ] {
+            assert_eq!(weight_in(value.as_bytes(), b"gzip"), weight, "{value}");
         }
         for (value, accepted) in [
             ("br", true),
@@ -178,7 +204,7 @@ mod tests {
             ("gzip, br;q=0", false),
             ("abr, brotli", false),
         ] {
-            assert_eq!(lists(value.as_bytes(), b"br"), accepted, "{value}");
+            assert_eq!(weight_in(value.as_bytes(), b"br") > 0, accepted, "{value}");
         }
     }
 }

@@ -19,10 +19,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use weir_engine::error_log::Level;
+use weir_engine::timer::Deadline;
 
 use crate::client::{Behind, Pipe, Sink};
 use crate::core::{CONNECTION, ERRORS, LIMITS, Lingering};
-use crate::filter::{After, Part};
+use crate::filter::{After, HELD_AT_MOST, Part};
 use crate::module::{EntryPoint, Verdict};
 use crate::phase;
 use crate::piece::Piece;
@@ -55,9 +56,17 @@ pub struct Include {
     /// this function has prepared the subrequest. Such ones do not count for the limit of
     /// subrequests: one follows the other, and each brings a part of a body of known length.
     pub again: Option<fn(&mut Request)>,
+    /// Prepares the subrequest before it runs.
+    pub prepare: Option<Prepare>,
+    /// Whether the subrequest has variables of its own. Otherwise it begins with those of this
+    /// request, which takes over what it sets.
+    pub apart: bool,
     /// A function to run when the subrequest has ended.
     pub done: Option<Done>,
 }
+
+/// Prepares a subrequest.
+pub type Prepare = Box<dyn FnOnce(&mut Request)>;
 
 /// Why forwarding has stopped.
 enum Stop {
@@ -84,7 +93,12 @@ impl Request {
             false => Sink::Pipe(Rc::clone(&pipe)),
         };
         let mut child = Box::new(self.fork(include.uri, include.args, sink)?);
-        child.values = self.values.clone();
+        if !include.apart {
+            child.values = self.values.clone();
+        }
+        if let Some(prepare) = include.prepare {
+            prepare(&mut child);
+        }
         if let Some(prepare) = include.again {
             self.repeat(&mut child);
             prepare(&mut child);
@@ -92,9 +106,10 @@ impl Request {
         let family = Rc::clone(child.family.get_or_insert_default());
         let content_type = self.response.content_type.clone();
         let stub = include.stub.map(|text| Stub { text, content_type, pipe: Rc::clone(&pipe) });
-        let Include { waited, done, again, .. } = include;
+        let Include { waited, done, again, apart, .. } = include;
         let run = Box::pin(run(child, stub, again.is_some()));
-        let child = Child::new(run, family, pipe, waited, done);
+        let mut child = Child::new(run, family, pipe);
+        (child.waited, child.done, child.apart) = (waited, done, apart);
         Some(Piece::Include(self.line.announce(child)))
     }
 
@@ -160,17 +175,40 @@ impl Request {
         }
         loop {
             let stop = self.poll_line(cx)?;
+            let waits = matches!(stop, Stop::Children);
+            if waits && self.is_held_long(cx) {
+                self.run_joint(Vec::new(), After::Flush)?;
+                self.line.sends = true;
+            }
             // A head without a body is not worth a packet (`postpone_output`).
             let few = self.client.queued() < self.get(&CONNECTION).postpone_output.0;
-            if matches!(stop, Stop::Children) && few && !self.is_subrequest() {
+            if waits && few && !self.line.sends && !self.is_subrequest() {
                 return Poll::Pending;
             }
-            match (self.client.poll_flush(cx), stop) {
+            let sent = self.client.poll_flush(cx);
+            self.line.sends &= sent.is_pending();
+            match (sent, stop) {
                 (Poll::Ready(Ok(())), Stop::Children) => return Poll::Pending,
                 (Poll::Ready(Ok(())), Stop::Full) => {}
                 (other, _) => return other,
             }
         }
+    }
+
+    /// Whether the filters behind the line have held enough for a packet long enough.
+    fn is_held_long(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.chain.has_joint() || self.line.held_joint == 0 {
+            return false;
+        }
+        if self.line.held_joint < self.get(&CONNECTION).postpone_output.0 {
+            return false;
+        }
+        let deadline = self.line.held_until.get_or_insert_with(|| {
+            let mut deadline = Deadline::new();
+            deadline.after(HELD_AT_MOST);
+            deadline
+        });
+        deadline.poll(cx).is_ready()
     }
 
     /// What follows the queued bytes on the connection.
@@ -249,8 +287,12 @@ impl Request {
             ready.extend(std::iter::from_fn(|| child.pipe.take()));
             if ready.is_empty() {
                 let Some(ended) = child.ended.take() else { return Ok(Next::Wait) };
-                let (waited, done) = (child.waited, child.done.take());
+                let (waited, apart) = (child.waited, child.apart);
+                let done = child.done.take();
                 self.line.waiting.pop_front();
+                if !apart {
+                    self.values.merge(&ended.values);
+                }
                 self.end_child(ended, waited, done)?;
                 return Ok(Next::Moved);
             }
@@ -281,7 +323,6 @@ impl Request {
         if child.response.sent != Sent::All {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        self.values.merge(&child.values);
         if let Some(done) = done {
             done(self, &mut child);
         }
@@ -313,6 +354,10 @@ impl Request {
         if !self.chain.has_joint() {
             self.client.queue_all(&self.response, pieces);
             return Ok(());
+        }
+        self.line.held_joint += pieces.iter().map(Piece::len).sum::<u64>();
+        if after != After::More {
+            (self.line.held_joint, self.line.held_until) = (0, None);
         }
         let mut chain = std::mem::take(&mut self.chain);
         let result = chain.run(self, Part::Joint, pieces, after);

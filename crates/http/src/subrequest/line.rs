@@ -12,6 +12,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use super::family::{Family, RunningChild};
+use weir_engine::timer::Deadline;
+
 use crate::client::Pipe;
 use crate::piece::{Included, Piece};
 use crate::request::Request;
@@ -36,6 +38,8 @@ pub(crate) struct Child {
     pub(super) pipe: Rc<Pipe>,
     pub(super) waited: bool,
     pub(super) done: Option<Done>,
+    /// Whether its variables stay its own.
+    pub(super) apart: bool,
 }
 
 /// An item in line.
@@ -56,6 +60,12 @@ pub(crate) struct Line {
     pub(super) bytes: u64,
     /// The number of bytes that a waiting filter holds back.
     pub(crate) held: u64,
+    /// The number of bytes that the filters behind the line have got since they were flushed.
+    pub(super) held_joint: u64,
+    /// When they are flushed, if they wait.
+    pub(super) held_until: Option<Deadline>,
+    /// Whether what they have been flushed for is sent, however little it is.
+    pub(super) sends: bool,
     /// Whether the request's own body has ended.
     pub(super) closing: bool,
 }
@@ -63,12 +73,18 @@ pub(crate) struct Line {
 impl Line {
     /// Empties the line, and keeps its memory.
     pub(crate) fn reset(&mut self) {
-        let Self { announced, waiting, bytes, held, closing } = self;
+        let Self { announced, waiting, bytes, held, held_joint, held_until, sends, closing } = self;
         announced.clear();
         if !waiting.is_empty() {
             waiting.clear();
         }
-        (*bytes, *held, *closing) = (0, 0, false);
+        (*bytes, *held, *held_joint, *held_until) = (0, 0, 0, None);
+        (*sends, *closing) = (false, false);
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// The number of pieces and subrequests, including those whose pieces are among the filters.
@@ -93,14 +109,17 @@ impl Line {
 }
 
 impl Child {
-    pub(super) fn new(
-        run: Run,
-        family: Rc<Family>,
-        pipe: Rc<Pipe>,
-        waited: bool,
-        done: Option<Done>,
-    ) -> Self {
-        Self { run: Some(run), running: None, family, ended: None, pipe, waited, done }
+    pub(super) fn new(run: Run, family: Rc<Family>, pipe: Rc<Pipe>) -> Self {
+        Self {
+            run: Some(run),
+            running: None,
+            family,
+            ended: None,
+            pipe,
+            waited: false,
+            done: None,
+            apart: false,
+        }
     }
 
     /// Whether the child has started, or may start.

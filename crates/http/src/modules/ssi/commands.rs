@@ -207,7 +207,8 @@ fn include(Call { request, params, out, .. }: Call<'_>) -> Result<Flow, Failed> 
     let waited = wait || set.is_some();
     let capture = set.is_some();
     let done = set.map(|name| keep(request, name));
-    let child = request.include(Include { uri, args, capture, waited, stub, again: None, done });
+    let include = Include { uri, args, capture, waited, stub, done, ..Include::default() };
+    let child = request.include(include);
     out.push(child.ok_or(Failed)?);
     Ok(if waited { Flow::Wait } else { Flow::On })
 }

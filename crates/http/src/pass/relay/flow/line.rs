@@ -1,18 +1,15 @@
 //! The pieces of a body on their way: in memory, in a file, in the client's queue.
 
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use weir_engine::clock::Instant;
 
 use super::super::End;
 use super::Relay;
+use crate::filter::HELD_AT_MOST;
 use crate::pass::temp_file::failed;
 use crate::piece::{FILE_READ, Piece};
 use crate::request::Request;
-
-/// The maximum time that filters may hold bytes back while the upstream pauses.
-const HELD_AT_MOST: Duration = Duration::from_millis(20);
 
 impl Relay<'_> {
     /// The number of bytes that may be read and then have to wait.
