@@ -175,3 +175,50 @@ fn a_body_that_follows_a_head_response_answers_no_other_request() {
         }
     }
 }
+
+/// The responses equal nginx's. The connection is not used again; nginx keeps it if the body has come
+/// with the head.
+#[test]
+fn a_head_whose_upstream_sends_a_body() {
+    const BODY: &str = "0123456789";
+    let chunked = format!("a\r\n{BODY}\r\n0\r\n\r\n");
+    for (lines, body, fields) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10", BODY, (Some("10"), None)),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5", BODY, (Some("5"), None)),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked", &*chunked, (None, None)),
+        ("HTTP/1.1 200 OK\r\nX-A: b", BODY, (None, Some("b"))),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 10", BODY, (Some("10"), None)),
+        ("HTTP/1.0 200 OK\r\nX-A: b", BODY, (None, Some("b"))),
+    ] {
+        for (setting, late) in [("", false), ("", true), ("proxy_buffering off;", false)] {
+            let (head, body) = (format!("{lines}\r\n\r\n"), body.to_owned());
+            let backend = Backend::new(move |_| {
+                let (head, body) = (head.clone(), body.clone());
+                Reply::Custom(Box::new(move |stream| {
+                    let whole = format!("{head}{body}");
+                    let first = if late { head.len() } else { whole.len() };
+                    stream.write_all(&whole.as_bytes()[..first]).unwrap();
+                    // The proxy may be gone when the rest comes.
+                    let _ = stream.write_all(&whole.as_bytes()[first..]);
+                }))
+            });
+            let server = Server::http(&format!(
+                "upstream u {{ server %a%; keepalive 8; }}
+                 server {{ listen 127.0.0.1:%port%; {setting}
+                     location / {{ proxy_pass http://u; proxy_set_header Connection \"\"; }} }}"
+            ))
+            .set("a", backend.address())
+            .start();
+            let mut client = server.client();
+            // What comes late is taken for the next response of a kept connection, as by nginx.
+            for _ in 0..if late { 1 } else { 3 } {
+                client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+                let answer = client.head_response();
+                let found = (answer.header("Content-Length"), answer.header("X-A"));
+                assert_eq!((answer.status, found), (200, fields), "{lines}");
+                assert_eq!(answer.header("Transfer-Encoding"), None);
+                assert_eq!(answer.header("Connection"), Some("keep-alive"));
+            }
+        }
+    }
+}

@@ -152,6 +152,17 @@ impl Body {
         }
     }
 
+    /// A body that is there.
+    pub(crate) fn of(content: Content) -> Self {
+        let length = content.len;
+        Self {
+            content: Some(Rc::new(content)),
+            content_length: Some(length),
+            received: length,
+            ..Self::default()
+        }
+    }
+
     /// The body of a subrequest: the content, if it has been read.
     pub fn shared(&self) -> Self {
         Self {

@@ -18,6 +18,8 @@ mod brotli_static;
 mod browser;
 mod charset;
 mod dav;
+mod degradation;
+mod echo;
 mod empty_gif;
 mod fastcgi;
 mod flv;
@@ -88,6 +90,7 @@ pub const MODULES: &[&Module] = &[
     // The client's address.
     &realip::MODULE,
     // Limits.
+    &degradation::MODULE,
     &limit_req::MODULE,
     &limit_conn::MODULE,
     // Access: addresses, passwords, subrequests.
@@ -112,6 +115,7 @@ pub const MODULES: &[&Module] = &[
     // Filters, in the order in which a response passes them.
     &slice::MODULE,
     &not_modified::MODULE,
+    &echo::MODULE,
     &headers_more::MODULE,
     &headers::MODULE,
     &userid::MODULE,

@@ -248,7 +248,14 @@ pub(crate) async fn content(request: &mut Request) -> Verdict {
     let verdict = match request.content {
         // Inside of this future, not boxed: this is the main work of a proxy.
         Some(Handler::Pass(handler)) => pass::begin(request, handler).await,
-        Some(handler) => call(request, handler).await,
+        Some(handler) => match call(request, handler).await {
+            // It declines: the content modules have their turn.
+            Verdict::Next => {
+                request.content = None;
+                walk(request, Phase::Content).await
+            }
+            verdict => verdict,
+        },
         None => walk(request, Phase::Content).await,
     };
     if verdict != Verdict::Next {

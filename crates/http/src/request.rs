@@ -210,11 +210,7 @@ impl Request {
     }
 
     fn name_of(&self, method: Method) -> &[u8] {
-        match method {
-            Method::Get => b"GET",
-            Method::Head => b"HEAD",
-            _ => self.head.method_text(),
-        }
+        method.name().unwrap_or_else(|| self.head.method_text())
     }
 
     /// The host of the request, in lower case and without its port; the server's name if there is

@@ -92,6 +92,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
 
 /// Modules of others that Weir has, by the names that `load_module` gives them.
 const OTHERS: &[&str] = &[
+    "http_echo_module",
     "http_headers_more_filter_module",
     "http_brotli_filter_module",
     "http_brotli_static_module",

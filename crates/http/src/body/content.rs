@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use weir_engine::buffer::Buf;
+use weir_engine::buffer::{self, Buf};
 use weir_engine::file_io::File;
 
 /// The content of a body that has been read whole.
@@ -19,6 +19,24 @@ pub struct Content {
     pub(super) clean: bool,
     /// Total length in bytes.
     pub len: u64,
+}
+
+impl Content {
+    /// A body in memory.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut content = Self::default();
+        content.memory = buffer::take(bytes.len());
+        buffer::append(bytes, &mut content.memory);
+        content.len = bytes.len() as u64;
+        content
+    }
+
+    /// A body of a file's first `len` bytes.
+    pub(crate) fn of_file(file: Rc<File>, len: u64) -> Self {
+        let mut content = Self::default();
+        (content.file, content.len) = ((len > 0).then_some(file), len);
+        content
+    }
 }
 
 impl Drop for Content {

@@ -169,7 +169,9 @@ impl Request {
             }
             return Ok(());
         }
-        if self.chain.is_empty() {
+        // A subrequest, and what follows it, goes in line.
+        let lines_up = matches!(piece, Some(Piece::Include(_))) || !self.line.is_empty();
+        if self.chain.is_empty() && !lines_up {
             if let Some(piece) = piece {
                 self.client.queue(&self.response, piece);
             }

@@ -181,7 +181,7 @@ fn faults_have_nginxs_messages_and_positions() {
             "[warn] duplicate extension \"x\", content type: \"c/d\", previous content type: \"a/b\":3",
         ),
         ("server { try_files a =x; }", "[emerg] invalid code \"=x\":2"),
-        ("degrade 204;", "[warn] \"degrade\" directive is not supported yet and has no effect:2"),
+        ("http2 on;", "[warn] \"http2\" directive is not supported yet and has no effect:2"),
         (
             "server { location / { grpc_pass a;\ngrpc_pass b; } }",
             "[emerg] \"grpc_pass\" directive is duplicate:3",

@@ -101,9 +101,10 @@ impl Track {
     /// Finds the chunk with a sample, counted from 0 at the first row.
     fn find_chunk(&self, bytes: &[u8], mut sample: u32, late: Error) -> Result<Place, Error> {
         let rows = self.chunks.as_ref().map_or(0..0, |table| table.rows.clone());
-        let last_chunk = self.offsets.as_ref().map_or(0, |table| {
-            (table.rows.len() / if self.wide { 8 } else { 4 }) as u32
-        });
+        let last_chunk = self
+            .offsets
+            .as_ref()
+            .map_or(0, |table| (table.rows.len() / if self.wide { 8 } else { 4 }) as u32);
         let mut per_chunk_before = 0;
         for row in rows.clone().step_by(ROW) {
             let is_last = row + ROW == rows.end;

@@ -7,7 +7,8 @@ use super::{Cut, Cutter, Limits, Step};
 pub fn fuzz_cut(data: &[u8]) {
     let Some((words, file)) = data.split_first_chunk::<12>() else { return };
     let word = |at: usize| u64::from(u16::from_be_bytes([words[at], words[at + 1]]));
-    let cut = Cut { start: word(0) << (words[10] & 15), length: word(2), key_frame: words[11] & 1 == 1 };
+    let cut =
+        Cut { start: word(0) << (words[10] & 15), length: word(2), key_frame: words[11] & 1 == 1 };
     let limits = Limits { buffer: word(4), moov: word(6) << 4 };
     let mut cutter = Cutter::new(file.len() as u64, cut, limits);
     let mut reads = 0;

@@ -139,7 +139,9 @@ impl Reader<'_> {
             (Level::Media, b"mdhd") => self.media_header(body),
             (Level::Media, b"hdlr") => self.put(atom, body, |track| &mut track.handler),
             (Level::Information, b"vmhd" | b"smhd") => {
-                if self.track_now().is_some_and(|track| track.video.is_some() || track.sound.is_some())
+                if self
+                    .track_now()
+                    .is_some_and(|track| track.video.is_some() || track.sound.is_some())
                 {
                     return Err(Error::Duplicate("vmhd/smhd"));
                 }
@@ -358,7 +360,8 @@ impl Times {
         if body.len() < layout.length[version] {
             return None;
         }
-        let (scale, at) = (body.start + layout.scale[version], body.start + layout.duration[version]);
+        let (scale, at) =
+            (body.start + layout.scale[version], body.start + layout.duration[version]);
         let is_long = version == 1;
         let duration = match is_long {
             true => long_number(bytes, at),

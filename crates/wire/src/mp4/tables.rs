@@ -21,9 +21,8 @@ impl Track {
     fn start_times(&mut self, bytes: &mut [u8], cut: &Cut) -> Result<(), Error> {
         let table = self.times.as_mut().ok_or(Error::In("no mp4 stts atoms were found"))?;
         let found = find(bytes, table.rows.clone(), ticks(cut.start, self.timescale));
-        let Found { mut row, mut before, sample } = match found {
-            Ok(found) => found,
-            Err(_) => return Err(Error::In("start time is out mp4 stts samples")),
+        let (Some((mut row, mut before)), sample) = found else {
+            return Err(Error::In("start time is out mp4 stts samples"));
         };
         let mut back = match (&self.key_frames, cut.key_frame) {
             (Some(key_frames), true) => back_to_key(bytes, key_frames.rows.clone(), sample as u32)?,
@@ -53,14 +52,11 @@ impl Track {
     fn end_times(&mut self, bytes: &mut [u8], cut: &Cut) {
         let Some(table) = &mut self.times else { return };
         let time = ticks(cut.length, self.timescale).wrapping_add(self.hidden);
-        let count = match find(bytes, table.rows.clone(), time) {
-            Ok(Found { row, before, sample }) => {
-                set_number(bytes, row, before);
-                table.rows.end = row + 8;
-                sample
-            }
-            Err(all) => all,
-        };
+        let (found, count) = find(bytes, table.rows.clone(), time);
+        if let Some((row, before)) = found {
+            set_number(bytes, row, before);
+            table.rows.end = row + 8;
+        }
         self.samples.end = self.samples.start.wrapping_add(count);
     }
 
@@ -97,9 +93,7 @@ impl Track {
         }
         if cut.length != 0 {
             let end = self.samples.end.wrapping_sub(self.samples.start) as u32;
-            if let Some((row, before)) =
-                find_run(bytes, table.rows.clone(), end.wrapping_add(1))
-            {
+            if let Some((row, before)) = find_run(bytes, table.rows.clone(), end.wrapping_add(1)) {
                 set_number(bytes, row, before);
                 table.rows.end = row + 8;
             }
@@ -144,29 +138,21 @@ impl Track {
     }
 }
 
-/// A place in `stts`.
-struct Found {
-    row: usize,
-    /// The number of the row's samples before it.
-    before: u32,
-    /// The number of all samples before it.
-    sample: u64,
-}
-
-/// Finds the sample at a time; otherwise the number of samples.
-fn find(bytes: &[u8], rows: Range<usize>, mut time: u64) -> Result<Found, u64> {
+/// The sample at a time: its row in `stts` and the number of the row's samples before it, if it is
+/// there, and the number of all samples before it.
+fn find(bytes: &[u8], rows: Range<usize>, mut time: u64) -> (Option<(usize, u32)>, u64) {
     let mut sample = 0;
     for row in rows.step_by(8) {
         let (count, duration) = (number(bytes, row), u64::from(number(bytes, row + 4)));
         let span = u64::from(count) * duration;
         if time < span {
             let before = time / duration;
-            return Ok(Found { row, before: before as u32, sample: sample + before });
+            return (Some((row, before as u32)), sample + before);
         }
         sample += u64::from(count);
         time -= span;
     }
-    Err(sample)
+    (None, sample)
 }
 
 /// How many samples the last key frame up to `sample` is before it.
@@ -185,11 +171,7 @@ fn back_to_key(bytes: &[u8], rows: Range<usize>, sample: u32) -> Result<u32, Err
 }
 
 /// The row of `ctts` with a sample, counted from 1, and the number of the row's samples before it.
-fn find_run(
-    bytes: &[u8],
-    rows: Range<usize>,
-    mut sample: u32,
-) -> Option<(usize, u32)> {
+fn find_run(bytes: &[u8], rows: Range<usize>, mut sample: u32) -> Option<(usize, u32)> {
     for row in rows.step_by(8) {
         let count = number(bytes, row);
         if sample <= count {

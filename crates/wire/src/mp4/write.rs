@@ -61,11 +61,8 @@ fn put_track(out: &mut Vec<u8>, bytes: &[u8], track: &Track) -> (Range<usize>, b
             copy(out, b"hdlr", bytes, handler);
         }
         atom(out, b"minf", |out| {
-            let parts = [
-                (b"vmhd", &track.video),
-                (b"smhd", &track.sound),
-                (b"dinf", &track.data_info),
-            ];
+            let parts =
+                [(b"vmhd", &track.video), (b"smhd", &track.sound), (b"dinf", &track.data_info)];
             for (name, part) in parts {
                 if let Some(part) = part {
                     copy(out, name, bytes, part);

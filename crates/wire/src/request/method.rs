@@ -38,6 +38,29 @@ impl Method {
         }
     }
 
+    /// The name; None for other methods.
+    pub const fn name(self) -> Option<&'static [u8]> {
+        Some(match self {
+            Self::Get => b"GET",
+            Self::Head => b"HEAD",
+            Self::Post => b"POST",
+            Self::Put => b"PUT",
+            Self::Delete => b"DELETE",
+            Self::Mkcol => b"MKCOL",
+            Self::Copy => b"COPY",
+            Self::Move => b"MOVE",
+            Self::Options => b"OPTIONS",
+            Self::Propfind => b"PROPFIND",
+            Self::Proppatch => b"PROPPATCH",
+            Self::Lock => b"LOCK",
+            Self::Unlock => b"UNLOCK",
+            Self::Patch => b"PATCH",
+            Self::Trace => b"TRACE",
+            Self::Connect => b"CONNECT",
+            Self::Other => return None,
+        })
+    }
+
     /// The method of a word; case-sensitive.
     #[inline]
     pub fn from_bytes(word: &[u8]) -> Self {
