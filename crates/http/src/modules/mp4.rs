@@ -31,7 +31,8 @@ directives! {
         "mp4_buffer_size" => buffer_size: Size = Size::k(512),
         /// The maximum size of a file's metadata (the `moov` atom), which is held in memory.
         "mp4_max_buffer_size" => max_buffer_size: Size = Size::k(10 * 1024),
-        /// Begins video with a key frame before the start; players hide what comes before the start.
+        /// Begins video with a key frame before the start; players hide what comes before the
+        /// start.
         "mp4_start_key_frame" => start_key_frame: bool = false,
         field on: Local<bool>,
     }
