@@ -176,8 +176,8 @@ fn a_body_that_follows_a_head_response_answers_no_other_request() {
     }
 }
 
-/// The responses equal nginx's. The connection is not used again; nginx keeps it if the body has come
-/// with the head.
+/// The responses equal nginx's. The connection is not used again; nginx keeps it if the body has
+/// come with the head.
 #[test]
 fn a_head_whose_upstream_sends_a_body() {
     const BODY: &str = "0123456789";

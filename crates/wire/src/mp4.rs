@@ -1,8 +1,8 @@
 //! MP4 files (ISO/IEC 14496-12): the part of a movie between two times, as a movie of its own.
 //!
-//! [`Cutter`] finds the atoms of the file and says which bytes to read. Tables of samples are cut in
-//! the memory of `moov` (`tables.rs`, `chunks.rs`); then the new head is written (`write.rs`), behind
-//! which one range of the file follows:
+//! [`Cutter`] finds the atoms of the file and says which bytes to read. Tables of samples are cut
+//! in the memory of `moov` (`tables.rs`, `chunks.rs`); then the new head is written (`write.rs`),
+//! behind which one range of the file follows:
 //!
 //! ```text
 //!   file    ftyp │ moov (tracks, tables) │ mdat ·········[ samples ]·····

@@ -107,8 +107,8 @@ fn weight(head: &Head, coding: &[u8]) -> u16 {
 /// The weight of a coding without one.
 const FULL: u16 = 1000;
 
-/// The weight of a coding in a list, in thousandths; 0 if it is not there or its weight is malformed
-/// (ngx_http_gzip_accept_encoding).
+/// The weight of a coding in a list, in thousandths; 0 if it is not there or its weight is
+/// malformed (ngx_http_gzip_accept_encoding).
 fn weight_in(value: &[u8], coding: &[u8]) -> u16 {
     let mut at = 0;
     let is_here = |text: &[u8]| text.eq_ignore_ascii_case(coding);

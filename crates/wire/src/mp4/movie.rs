@@ -48,8 +48,8 @@ struct Reader<'a> {
 }
 
 impl Movie {
-    /// Reads the body of `moov` at `body`, and sets new durations in it. Returns the number of bytes
-    /// up to where it ended.
+    /// Reads the body of `moov` at `body`, and sets new durations in it. Returns the number of
+    /// bytes up to where it ended.
     pub(super) fn read(
         bytes: &mut [u8],
         body: Range<usize>,
