@@ -209,7 +209,8 @@ fn head_is_answered_from_a_get() {
         &backend,
         "location / { proxy_pass http://%backend%; }
          location /as-is/ { proxy_pass http://%backend%; proxy_cache_convert_head off;
-             proxy_cache_key $request_method$uri; }",
+             proxy_cache_key $request_method$uri; }
+         location /method/ { proxy_pass http://%backend%; proxy_method POST; }",
     )
     .start();
     let head = |target: &str| {
@@ -227,6 +228,53 @@ fn head_is_answered_from_a_get() {
     assert_eq!((again.header("Content-Length"), used(&again).0.as_str()), (Some("4"), "HIT"));
     expect(&server, "/as-is/a", "MISS", "body");
     expect(&server, "/as-is/a", "HIT", "body");
+    assert_eq!(used(&head("/method/a")).0, "MISS");
+    assert!(backend.last().line.starts_with("GET "));
+    assert_eq!(used(&server.get("/method/b")).0, "MISS");
+    assert!(backend.last().line.starts_with("POST "));
+}
+
+#[test]
+fn conditions_do_not_apply_to_what_must_not_be_kept() {
+    let backend = Backend::new(|seen| {
+        let fields = match seen.target() {
+            "/private" => "Cache-Control: private\r\n",
+            "/cookie" => "Set-Cookie: a=b\r\n",
+            "/vary" => "Vary: *\r\n",
+            "/zero" => "X-Accel-Expires: 0\r\n",
+            _ => "",
+        };
+        Reply::with("200 OK", &format!("{fields}ETag: \"e\"\r\nAccept-Ranges: bytes\r\n"), "body")
+    });
+    let conf = "location / { proxy_pass http://%backend%; proxy_cache_valid 1h; }";
+    let server = caching(&backend, conf).start();
+    for target in ["/private", "/cookie", "/vary", "/zero"] {
+        for lines in ["If-Match: \"f\"\r\n", "If-None-Match: \"e\"\r\n", "Range: bytes=0-0\r\n"] {
+            let response = server.get_with(target, lines);
+            assert_eq!(
+                (response.status, response.text()),
+                (200, "body".into()),
+                "{target} {lines}"
+            );
+        }
+    }
+    assert_eq!(server.get_with("/other", "If-Match: \"f\"\r\n").status, 412);
+}
+
+/// As in nginx: a request is whole before its response is looked for.
+#[test]
+fn a_broken_body_is_refused_in_spite_of_a_hit() {
+    let backend = counting("X-Accel-Expires: 600\r\n");
+    let conf = "proxy_cache_methods POST; proxy_cache_key $uri;
+                location / { proxy_pass http://%backend%; }";
+    let server = caching(&backend, conf).start();
+    expect(&server, "/a", "MISS", "body 0");
+    let post = |body: &str| {
+        let head = "POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked";
+        server.ask(format!("{head}\r\n\r\n{body}"))
+    };
+    assert_eq!(used(&post("1\r\na\r\n0\r\n\r\n")), ("HIT".to_owned(), "body 0".to_owned()));
+    assert_eq!(post("x\r\n\r\n").status, 400);
 }
 
 /// A body whose bytes tell where they are.

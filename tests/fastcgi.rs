@@ -402,6 +402,55 @@ fn a_kept_connection_that_was_closed_is_replaced() {
 }
 
 #[test]
+fn what_follows_x_accel_fields_is_logged_with_the_application() {
+    let application = output(|called| match called.param("URI") {
+        "/unsafe" => "X-Accel-Redirect: /../a\r\n\r\n".into(),
+        "/missing" => "X-Accel-Redirect: /none\r\n\r\n".into(),
+        _ => format!("X-Accel-Charset: latin9\r\n{PLAIN}body"),
+    });
+    let server = server(
+        &application,
+        "location / { fastcgi_pass %a%; } location = /none { alias %dir%/none; }
+         location /known { charset latin9; }",
+    )
+    .start();
+    assert_eq!((server.get("/unsafe").status, server.get("/missing").status), (404, 404));
+    // The charset is known because another location names it.
+    assert_eq!(server.get("/charset").header("content-type"), Some("text/plain; charset=latin9"));
+    let address = application.address();
+    for message in ["unsafe URI \"/../a\" was detected while reading", "none\" failed (2:"] {
+        server.wait_log(message);
+        let log = server.error_log();
+        let line = log.lines().find(|line| line.contains(message)).unwrap();
+        assert!(line.contains(&format!("upstream: \"fastcgi://{address}\"")), "{line}");
+    }
+}
+
+#[test]
+fn a_charset_that_nobody_knows_is_reported() {
+    let application = output(|_| format!("X-Accel-Charset: latin9\r\n{PLAIN}body"));
+    let server = passed(&application).start();
+    assert_eq!(server.get("/").header("content-type"), Some("text/plain"));
+    server.wait_log("unknown charset \"latin9\" to override while reading response header");
+}
+
+#[test]
+fn a_page_around_a_dropped_body_has_none() {
+    let application =
+        output(|called| format!("{PLAIN}[{}] {}", called.param("LENGTH"), called.body.len()));
+    let server = server(
+        &application,
+        "fastcgi_param LENGTH $content_length; location /part { fastcgi_pass %a%; }
+         location / { add_after_body /part; addition_types *; return 200 page; }",
+    )
+    .start();
+    let mut client = server.client();
+    let head = "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close";
+    client.send(format!("{head}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+    assert_eq!(client.response().text(), "page[0] 0");
+}
+
+#[test]
 fn other_applications_are_tried() {
     let bad = application(|called| {
         Answer::Last(match called.param("URI") {

@@ -1,6 +1,6 @@
 //! Malformed heads: the responding server, its error page, variables and logs.
 
-use crate::harness::Server;
+use crate::harness::{Server, until};
 
 const REST: &str = "Host: second\r\nConnection: close\r\n\r\n";
 
@@ -37,6 +37,31 @@ fn an_error_page_sees_a_get_and_no_uri() {
         let shown = head.lines().next().unwrap();
         assert_eq!(got.text(), answer, "{}", &shown[..shown.len().min(40)]);
         assert_eq!(got.status.to_string(), answer[..3], "{}", got.head);
+    }
+}
+
+#[test]
+fn of_two_faults_the_one_in_the_line_counts() {
+    let server = Server::server("location / { return 200; }").start();
+    for fault in ["Transfer-Encoding: identity\r\n", "Host: b\r\n", "A b: c\r\n"] {
+        let head = format!("GET /%00 HTTP/1.1\r\nHost: a\r\n{fault}\r\n");
+        assert_eq!(server.ask(head).status, 400, "{fault}");
+    }
+    assert_eq!(server.ask("TRACE /../ HTTP/1.1\r\nHost: a\r\n\r\n").status, 400);
+    until("four lines", || {
+        let line = "client sent invalid request while reading client request line";
+        server.error_log().matches(line).count() == 4
+    });
+}
+
+#[test]
+fn http_0_9_has_bodies_only() {
+    let server = Server::server("location / { return 200 body; }").start();
+    for (line, body) in [("GET /", "body"), ("HEAD /", "400 Bad Request")] {
+        let mut client = server.client();
+        client.send(format!("{line}\r\n"));
+        let text = String::from_utf8(client.rest()).unwrap();
+        assert!(text.contains(body) && !text.contains("HTTP/1.1"), "{line}: {text}");
     }
 }
 

@@ -26,6 +26,36 @@ fn buffering_off_passes_every_piece_at_once() {
 }
 
 #[test]
+fn a_body_that_is_there_already_needs_no_file() {
+    let backend = Backend::echo();
+    let server = proxied(
+        &backend,
+        "client_body_buffer_size 1k;
+         location / { proxy_request_buffering off; proxy_pass http://%backend%; }",
+    );
+    let body = "x".repeat(50_000);
+    for _ in 0..5 {
+        let mut client = server.client();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n{body}"));
+        assert_eq!(client.response().status, 200);
+        assert!(backend.last().body == body.as_bytes());
+    }
+    assert!(!server.error_log().contains("temporary file"), "{}", server.error_log());
+}
+
+#[test]
+fn an_empty_body_in_a_file_is_not_worth_a_line() {
+    let backend = Backend::echo();
+    let conf = "location / { client_body_in_file_only clean; proxy_pass http://%backend%; }";
+    let server = proxied(&backend, conf);
+    for (body, lines) in [("0\r\n\r\n", 0), ("1\r\na\r\n0\r\n\r\n", 1)] {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked";
+        assert_eq!(server.ask(format!("{head}\r\n\r\n{body}")).status, 200);
+        assert_eq!(server.error_log().matches("temporary file").count(), lines);
+    }
+}
+
+#[test]
 fn request_buffering_on_and_off() {
     let backend = Backend::echo();
     let server = proxied(

@@ -90,6 +90,9 @@ pub async fn begin(
         Pass { location, settings, next_upstream, tls, protocol, target, body, outlasts_client };
     let mut keep: Option<Box<dyn Keep<'_> + '_>> = None;
     if let Some(caching) = caching {
+        if let Err(rejection) = receive(request, &pass).await {
+            return rejection.into();
+        }
         match ask_cache(request, &pass, caching).await {
             Consulted::Answered(verdict) => return verdict,
             Consulted::Fetch(fetch) => keep = Some(fetch),
@@ -124,17 +127,8 @@ type Kept<'a> = Option<Box<dyn Keep<'a> + 'a>>;
 
 /// Passes the request on, and sends the response.
 async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: Kept<'a>) -> Verdict {
-    if !request.body.is_ready() {
-        let read = match pass.protocol.wants(request) {
-            Wanted::Nothing => Ok(()),
-            Wanted::AsSet if !pass.settings.request_buffering => {
-                Box::pin(request.read_body_ahead()).await
-            }
-            Wanted::AsSet | Wanted::Whole => Box::pin(request.read_body()).await,
-        };
-        if let Err(rejection) = read {
-            return rejection.into();
-        }
+    if let Err(rejection) = receive(request, pass).await {
+        return rejection.into();
     }
     if let Err(rejection) = write_head(request, pass) {
         return rejection.into();
@@ -175,6 +169,21 @@ async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: Kept<'a>) -> 
         }
         pass.protocol.reset();
         exchange = None;
+    }
+}
+
+/// Reads the request's body as far as it is needed before the upstream, or the cache, is asked.
+#[inline]
+async fn receive(request: &mut Request, pass: &Pass<'_>) -> Result<(), Rejection> {
+    if request.body.is_ready() {
+        return Ok(());
+    }
+    match pass.protocol.wants(request) {
+        Wanted::Nothing => Ok(()),
+        Wanted::AsSet if !pass.settings.request_buffering => {
+            Box::pin(request.read_body_ahead()).await
+        }
+        Wanted::AsSet | Wanted::Whole => Box::pin(request.read_body()).await,
     }
 }
 

@@ -56,6 +56,12 @@ impl Collector {
         }
     }
 
+    /// A collector for a body that is there already, which needs no file.
+    pub(super) fn of_received(request: &mut Request, received: u64) -> Self {
+        let limit = usize::try_from(received).unwrap_or(usize::MAX);
+        Self { limit, ..Self::new(request, received) }
+    }
+
     /// Adds bytes.
     ///
     /// # Errors
@@ -131,7 +137,9 @@ impl Collector {
         let level = if named { Level::Notice } else { Level::Warn };
         let message =
             format!("a client request body is buffered to a temporary file {}", path.display());
-        request.log(level, &message);
+        if self.content.len > 0 {
+            request.log(level, &message);
+        }
         self.content.file = Some(Rc::new(File::new(file)));
         self.content.path = Some(path);
         self.content.clean = self.in_file == BodyInFile::Clean;

@@ -106,7 +106,7 @@ impl Request {
 
     async fn all_is_there(&mut self, pieces: &VecDeque<Buf>) -> Result<(), Rejection> {
         let received = pieces.iter().map(|data| data.len() as u64).sum();
-        let mut collector = Collector::new(self, received);
+        let mut collector = Collector::of_received(self, received);
         for data in pieces {
             collector.add(self, data).map_err(|error| self.body_file_failed(&error))?;
         }

@@ -131,7 +131,13 @@ impl<'a> Keep<'a> for Fetch<'a> {
     }
 
     fn wants(&mut self, request: &mut Request, pass: &Pass<'_>, head: &UpstreamHead) -> bool {
-        if request.attempts.cache.fetches {
+        let ignored = pass.settings.ignore_headers;
+        let now = Now::of_turn().wall;
+        // As in nginx: who asks for what nobody may keep gets all of it, although the upstream has
+        // not heard of the client's conditions.
+        if request.attempts.cache.fetches
+            && !freshness::forbids(&request.attempts.headers, ignored, now)
+        {
             answer::judge_conditions(request, pass, false);
         }
         if self.caching.rfc9111 {

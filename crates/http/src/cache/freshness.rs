@@ -35,6 +35,23 @@ pub(crate) fn times(
     by_status: Option<i64>,
     now: i64,
 ) -> Option<Times> {
+    let said = said(fields, ignored, now);
+    if said.forbids() {
+        return None;
+    }
+    let valid = match said.valid {
+        0 => now.saturating_add(by_status.filter(|&seconds| seconds > 0)?),
+        valid => valid,
+    };
+    Some(Times { valid, updating: said.updating, error: said.error, date: now })
+}
+
+/// Whether the fields forbid to keep a response, whatever its status.
+pub(crate) fn forbids(fields: &Headers, ignored: Ignored, now: i64) -> bool {
+    said(fields, ignored, now).forbids() || vary(fields, ignored).is_err()
+}
+
+fn said(fields: &Headers, ignored: Ignored, now: i64) -> Said {
     let mut said = Said::default();
     for (_, value, known) in fields.iter() {
         match known {
@@ -52,14 +69,7 @@ pub(crate) fn times(
             _ => {}
         }
     }
-    if said.never || said.no_cache || said.expired {
-        return None;
-    }
-    let valid = match said.valid {
-        0 => now.saturating_add(by_status.filter(|&seconds| seconds > 0)?),
-        valid => valid,
-    };
-    Some(Times { valid, updating: said.updating, error: said.error, date: now })
+    said
 }
 
 /// The value of `Vary`, of several lines in one.
@@ -98,6 +108,10 @@ pub(crate) fn vary_strictly(fields: &Headers, ignored: Ignored) -> Result<Vec<u8
 }
 
 impl Said {
+    fn forbids(&self) -> bool {
+        self.never || self.no_cache || self.expired
+    }
+
     fn accel_expires(&mut self, value: &[u8], now: i64) {
         let valid = match value.strip_prefix(b"@") {
             Some(at) => number(at),

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-use weir_conf::{Cx, Fault, Inherit, Node, Settings, Slot, directives};
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
 use weir_engine::error_log::Level;
 use weir_script::{VarId, Variables};
 use weir_wire::header::Known;
@@ -23,7 +23,7 @@ use recode::Recode;
 pub(crate) const MODULE: Module = Module {
     name: "charset",
     tables: &[&Charset::table(&CHARSET)],
-    header_filter: Some((is_used, filter)),
+    header_filter: Some((|_| true, filter)),
     prepare: Some(prepare),
     ..Module::NONE
 };
@@ -32,6 +32,9 @@ static CHARSET: Slot<Charset> = Slot::new();
 
 /// The charset of the main response, to which included subrequests are converted.
 static MAIN: State<Option<Rc<[u8]>>> = State::handed_down(|| None);
+
+/// The moment at which the head of an upstream's response is judged.
+const HEAD: &str = "reading response header from upstream";
 
 directives! {
     /// The charset of responses, and conversion between charsets.
@@ -51,6 +54,7 @@ directives! {
         "charset_map" in [http] block [2]: "charset1 charset2 { … }" => add_map,
         field charset: Inherit<Choice>,
         field source: Inherit<Choice>,
+        field is_set: Inherit<bool>,
         field all: Inherit<Option<Arc<OnceLock<List>>>>,
     }
     finish = Charset::finish;
@@ -83,7 +87,7 @@ fn set_charset(own: &mut CharsetWritten, node: &Node, cx: &mut Cx<'_>) -> Result
         true => Choice::Off,
         false => choose(node, cx)?,
     });
-    own.all = Some(Some(cx.registry::<Charsets>().shared()));
+    own.is_set = Some(true);
     Ok(())
 }
 
@@ -92,17 +96,18 @@ fn set_source(own: &mut CharsetWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
         return Err(Fault::duplicate());
     }
     own.source = Some(choose(node, cx)?);
-    own.all = Some(Some(cx.registry::<Charsets>().shared()));
+    own.is_set = Some(true);
     Ok(())
 }
 
 fn add_map(own: &mut CharsetWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    own.all = Some(Some(cx.registry::<Charsets>().shared()));
+    own.is_set = Some(true);
     maps::add_map(node, cx)
 }
 
 impl Charset {
     fn finish(&mut self, _: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
+        self.all.get_or_insert_with(|| cx.registry::<Charsets>().shared());
         if let (Choice::Fixed(from), Choice::Fixed(to)) = (self.source, self.charset)
             && from != to
         {
@@ -116,12 +121,6 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
     whole.registries.take::<Charsets>().finish()
 }
 
-/// Whether any level of the configuration uses charsets. A level without a charset may still have
-/// to convert a subrequest's response to the main one's.
-fn is_used(settings: &Settings) -> bool {
-    settings.get(&CHARSET).all.is_some()
-}
-
 /// A charset: its name, and its index if the configuration has it.
 struct Named {
     number: Option<usize>,
@@ -131,6 +130,14 @@ struct Named {
 fn filter(request: &mut Request) -> Result<(), Rejection> {
     let location = request.location.clone();
     let settings = location.settings.get(&CHARSET);
+    // A level without a charset still converts a subrequest's response to the main one's, and heeds
+    // `X-Accel-Charset`.
+    let is_meant = settings.is_set
+        || !request.response.override_charset.is_empty()
+        || request.is_subrequest() && request.state(&MAIN).is_some();
+    if !is_meant {
+        return Ok(());
+    }
     let Some(list) = settings.all.as_ref().and_then(|all| all.get()) else { return Ok(()) };
     let wanted = match request.is_subrequest() {
         true => request.state(&MAIN).clone().map(|name| named(list, &name)),
@@ -170,7 +177,10 @@ fn recode(request: &mut Request, settings: &Charset, list: &List, wanted: &Named
     let numbers = source.number.zip(wanted.number);
     let Some(table) = numbers.and_then(|(from, to)| list.table(from, to)) else {
         let lossy = String::from_utf8_lossy;
-        let message = no_map(&lossy(&source.name), &lossy(&wanted.name));
+        let mut message = no_map(&lossy(&source.name), &lossy(&wanted.name));
+        if !request.response.override_charset.is_empty() {
+            message = format!("{message} while {HEAD}");
+        }
         return request.log(Level::Error, &message);
     };
     request.response.content_type_text.clear();
@@ -206,7 +216,8 @@ fn destination(request: &mut Request, settings: &Charset, list: &List) -> Option
             return Some(wanted);
         }
         let shown = String::from_utf8_lossy(&wanted.name).into_owned();
-        request.log(Level::Error, &format!("unknown charset \"{shown}\" to override"));
+        let message = format!("unknown charset \"{shown}\" to override while {HEAD}");
+        request.log_upstream(Level::Error, &message);
         return None;
     }
     if settings.charset == Choice::Off {

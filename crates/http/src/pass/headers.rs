@@ -11,6 +11,7 @@ use super::body::BodyReader;
 use super::course::Pass;
 use super::hidden::{Ignored, Usual};
 use super::protocol::UpstreamHead;
+use super::response_head::READING;
 use crate::client::Rate;
 use crate::field;
 use crate::module::Verdict;
@@ -212,7 +213,8 @@ fn accel_redirect(
     }
     let Ok((uri, args)) = weir_wire::uri::parse_redirect(target) else {
         let text = weir_wire::shown(target);
-        request.log(Level::Error, &format!("unsafe URI \"{text}\" was detected"));
+        let message = format!("unsafe URI \"{text}\" was detected while {READING}");
+        request.log_upstream(Level::Error, &message);
         return Verdict::Status(404);
     };
     let (uri, args) = (uri.into_owned(), args.unwrap_or_default().to_vec());

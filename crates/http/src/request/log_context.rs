@@ -17,7 +17,7 @@ impl Request {
     /// Logs a message with the context of the request.
     pub fn log(&self, level: Level, message: &str) {
         if self.logs(level) {
-            self.log_with(level, message, None);
+            self.log_with(level, message, self.attempts.label().as_deref());
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use weir_wire::h1::{Method, Version};
+
 use crate::client::head::Reply;
 use crate::filter::{After, Part};
 use crate::module::Verdict;
@@ -30,10 +32,8 @@ impl Request {
             filter(self)?;
         }
         // The filters treat HEAD like GET, so that the heads are equal.
-        if self.method == weir_wire::h1::Method::Head
-            || matches!(self.response.status, 204 | 304)
-            || self.response.status < 200
-        {
+        let is_head = self.method == Method::Head && self.head.version != Version::HTTP_09;
+        if is_head || matches!(self.response.status, 204 | 304) || self.response.status < 200 {
             self.response.header_only = true;
         }
         self.response.sent = Sent::Head;

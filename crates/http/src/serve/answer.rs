@@ -65,10 +65,10 @@ async fn read_early(request: &mut Request) -> Option<Verdict> {
     Box::pin(request.read_body()).await.err().map(Verdict::from)
 }
 
-/// Ends a request with a faulty head.
-pub(super) async fn refuse(request: &mut Request, endpoint: &Endpoint, fault: &HeadFault) {
-    if !request.head.target().is_empty() {
-        let _ = fill_uri(request, endpoint);
+/// Ends a request with a faulty head. Of two faults, the one in the request line counts.
+pub(super) async fn refuse(request: &mut Request, endpoint: &Held<Endpoint>, fault: &HeadFault) {
+    if !request.head.target().is_empty() && !fill_uri(request, endpoint) {
+        return refuse_line(request, endpoint).await;
     }
     // A line that is too long is shown truncated.
     if fault.status == 414
@@ -126,7 +126,7 @@ async fn refuse_line(request: &mut Request, endpoint: &Held<Endpoint>) {
         request.length = head.keep_line() as u64;
     }
     request.keepalive = false;
-    request.log(Level::Info, "client sent invalid request while reading client request line");
+    HeadFault::of_target().log(request);
     phase::finalize(request, Verdict::Status(400)).await;
 }
 

@@ -45,6 +45,13 @@ impl HeadFault {
         })
     }
 
+    /// A target that is not a path.
+    pub(super) fn of_target() -> Self {
+        let message = format!("client sent invalid request while {LINE}");
+        let (lingers, silent, timed_out, whole_line) = (false, false, false, true);
+        Self { status: 400, message, lingers, silent, timed_out, whole_line }
+    }
+
     /// A host whose server only serves connections whose handshake was for it (421).
     pub(super) fn misdirected() -> Box<Self> {
         let message = "client attempted to request the server name different from the one that \

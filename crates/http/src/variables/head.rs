@@ -75,12 +75,12 @@ pub(super) fn cookie(request: &mut Request, name: &str, out: &mut Vec<u8>) -> bo
 
 /// `$content_length`.
 pub(super) fn content_length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    match request.head.get(Known::ContentLength) {
-        Some(value) => found(value, out),
-        None if request.body.content.is_some() && request.body.chunked => {
-            found(request.body.received.to_string().as_bytes(), out)
+    match (request.head.get(Known::ContentLength), &request.body.content) {
+        (Some(value), _) => found(value, out),
+        (None, Some(content)) if request.body.chunked => {
+            found(content.len.to_string().as_bytes(), out)
         }
-        None => false,
+        (None, _) => false,
     }
 }
 

@@ -147,8 +147,8 @@ impl Http1 {
         (plan, outgoing)
     }
 
-    /// Writes `proxy_method`, or the client's method. A method that would break the request line is
-    /// refused.
+    /// Writes the method: GET for a HEAD that the cache fetches with it, else `proxy_method`, or the
+    /// client's. A method that would break the request line is refused.
     fn write_method(
         &mut self,
         request: &mut Request,
@@ -156,7 +156,9 @@ impl Http1 {
         out: &mut Vec<u8>,
     ) -> Result<(), Rejection> {
         let start = out.len();
-        if let Some(template) = method {
+        if request.attempts.cache.converts {
+            out.extend_from_slice(b"GET");
+        } else if let Some(template) = method {
             template.eval(request, out);
             if !out[start..].iter().all(u8::is_ascii_graphic) {
                 request
@@ -164,9 +166,6 @@ impl Http1 {
                 return Err(Rejection::BAD_REQUEST);
             }
             self.connect = out[start..].eq_ignore_ascii_case(b"CONNECT");
-        }
-        if out.len() == start && request.attempts.cache.converts {
-            out.extend_from_slice(b"GET");
         }
         if out.len() == start {
             out.extend_from_slice(request.method_name());
