@@ -14,8 +14,10 @@ mod etcd;
 mod held_disk;
 mod load;
 mod network;
+mod php;
 mod port;
 mod process;
+mod python;
 mod server;
 mod skipped;
 mod tls;
@@ -32,10 +34,12 @@ pub(crate) use etcd::{Etcd, etcd_is_there};
 pub(crate) use held_disk::{HeldDisk, Operation};
 pub(crate) use load::{Load, Traffic};
 pub(crate) use network::{Network, address};
+pub(crate) use php::Php;
 pub(crate) use port::Port;
 pub(crate) use process::{
     Daemon, Signal, binary, children, is_nginx, is_root, memory, run, send_signal,
 };
+pub(crate) use python::Python;
 pub(crate) use server::{Server, Setup};
 pub(crate) use skipped::skipped;
 pub(crate) use tls::Certificate;

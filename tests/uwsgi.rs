@@ -1,11 +1,8 @@
 //! The `uwsgi` module.
 
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-
 use crate::harness::{
-    Answer, Application, Called, Certificate, Directory, Response, Server, Setup, is_nginx,
-    skipped, until_some,
+    Answer, Application, Called, Certificate, Directory, Python, Response, Server, Setup, is_nginx,
+    skipped,
 };
 
 /// Reads a request.
@@ -152,49 +149,15 @@ fn tls_is_used_where_the_scheme_says_so() {
     server.wait_log(&format!("upstream: \"suwsgi://{}\"", backend.address("port")));
 }
 
-/// The uwsgi server with a Python application, on a socket in its own folder.
-struct Uwsgi {
-    process: Child,
-    directory: Directory,
-}
-
-impl Uwsgi {
-    /// Starts the application; None without uwsgi.
-    fn start(text: &str) -> Option<Self> {
-        let directory = Directory::new();
-        directory.write("app.py", text);
-        let socket = directory.join("socket");
-        let process = Command::new("uwsgi")
-            .args(["--plugin", "python3", "--chmod-socket=777", "--need-app", "--master"])
-            .args(["--die-on-term", "--module", "app", "--chdir"])
-            .arg(directory.path())
-            .arg("--socket")
-            .arg(&socket)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let uwsgi = Self { process, directory };
-        until_some("uwsgi", || UnixStream::connect(&socket).ok());
-        Some(uwsgi)
-    }
-}
-
-impl Drop for Uwsgi {
-    fn drop(&mut self) {
-        crate::harness::send_signal(self.process.id(), crate::harness::Signal::TERM);
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn python_is_run() {
-    let Some(uwsgi) = Uwsgi::start(
+    let Some(uwsgi) = Python::uwsgi(
         "def application(env, start):\n    \
              body = env['wsgi.input'].read()\n    \
              start('418 Teapot', [('X-Path', env['PATH_INFO'])])\n    \
              text = '%s %d %s' % (env['HTTP_X_A'], len(body), 'y' * 500000)\n    \
              return [text.encode()]\n",
+        "application",
     ) else {
         return skipped("no uwsgi");
     };
@@ -212,5 +175,25 @@ fn python_is_run() {
         let answer = ask(&server, head, &"x".repeat(100_000));
         assert_eq!((answer.status, answer.header("x-path")), (418, Some("/a b")));
         assert_eq!(answer.text(), format!("z 100000 {}", "y".repeat(500_000)));
+    }
+}
+
+/// The kernel may report the last bytes and the end at once, and never again.
+#[test]
+fn the_end_directly_behind_the_last_bytes_is_seen() {
+    let directory = Directory::new();
+    let parts = || vec![format!("{PLAIN}one").into_bytes(), b"two".to_vec()];
+    let application =
+        Application::at_socket(&directory.join("socket"), parse, move |_| Answer::Parts(parts()));
+    let conf = "location / { uwsgi_pass %a%; uwsgi_buffering off; }";
+    let server = server(&application, conf).start();
+    for _ in 0..200 {
+        let mut client = server.client();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.head();
+        assert_eq!(client.take_chunk(), b"one");
+        application.go_on();
+        assert_eq!(client.take_chunk(), b"two");
+        assert!(client.take_chunk().is_empty());
     }
 }

@@ -1,53 +1,6 @@
 //! Tests with PHP, if it is installed.
 
-use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
-
-use crate::harness::{Directory, Server, skipped, until_some};
-
-/// PHP's process manager, on a socket in its own folder.
-struct Php {
-    process: Child,
-    directory: Directory,
-}
-
-impl Php {
-    /// Starts PHP with these scripts; None without PHP.
-    fn start(scripts: &[(&str, &str)]) -> Option<Self> {
-        let program = std::fs::read_dir("/usr/sbin").ok()?.flatten().map(|entry| entry.path());
-        let program =
-            program.into_iter().find(|path| path.to_string_lossy().contains("php-fpm"))?;
-        let directory = Directory::new();
-        for (name, text) in scripts {
-            directory.write(name, text);
-        }
-        let path = directory.path().display();
-        let conf = format!(
-            "[global]\nerror_log = {path}/fpm.log\ndaemonize = no\n[www]\nlisten = {path}/socket\n\
-             listen.mode = 0777\nuser = nobody\ngroup = nogroup\npm = static\npm.max_children = 2\n\
-             php_admin_value[upload_tmp_dir] = /tmp\n"
-        );
-        let conf = directory.write("fpm.conf", conf);
-        let process = Command::new(program)
-            .args(["-F", "-n", "-y"])
-            .arg(conf)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let php = Self { process, directory };
-        until_some("PHP", || UnixStream::connect(php.directory.join("socket")).ok());
-        Some(php)
-    }
-}
-
-impl Drop for Php {
-    fn drop(&mut self) {
-        // Its children end with it.
-        crate::harness::send_signal(self.process.id(), crate::harness::Signal::TERM);
-        let _ = self.process.wait();
-    }
-}
+use crate::harness::{Php, Server, skipped};
 
 #[test]
 fn scripts_are_run() {

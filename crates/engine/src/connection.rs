@@ -57,12 +57,12 @@ fn next_number() -> u64 {
 
 impl Conn {
     pub(crate) fn accepted(fd: Descriptor, peer: Addr, inherited: Inherited) -> Self {
-        let conn = Self::new(Socket::new(fd), peer, next_number(), Slot::accepted());
+        let conn = Self::new(Socket::new(fd, &peer), peer, next_number(), Slot::accepted());
         Self { inherited, ..conn }
     }
 
     pub(crate) fn outgoing(fd: Descriptor, peer: Addr) -> Self {
-        Self::new(Socket::new(fd), peer, next_number(), Slot::outgoing())
+        Self::new(Socket::new(fd, &peer), peer, next_number(), Slot::outgoing())
     }
 
     fn new(socket: Socket, peer: Addr, id: u64, slot: Slot) -> Self {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 
+use crate::addr::Addr;
 use crate::buffer::{self, Buf};
 use crate::event_loop::here::{here, with_here};
 use crate::event_loop::outbox::{self, Round};
@@ -37,14 +38,17 @@ pub(crate) struct Socket {
     /// The round of the last message in the outbox, until it is known to have been sent.
     posted: Option<Round>,
     known: Known,
+    /// How it is watched: a stream that the ring may receive from, or a Unix one.
+    watch: Watch,
     /// The end of the stream follows directly after the data.
     ends: bool,
 }
 
 impl Socket {
     /// Wraps a non-blocking socket.
-    pub(crate) fn new(fd: Descriptor) -> Self {
-        Self { source: None, fd, posted: None, known: Known::Nothing, ends: false }
+    pub(crate) fn new(fd: Descriptor, peer: &Addr) -> Self {
+        let watch = if peer.is_unix() { Watch::Local } else { Watch::Socket };
+        Self { source: None, fd, posted: None, known: Known::Nothing, watch, ends: false }
     }
 
     /// Ready when a pending connection is established or has failed.
@@ -55,14 +59,15 @@ impl Socket {
         };
         ready!(self.source.insert(source).poll_write(cx));
         kernel::socket_error(&self.fd)??;
-        self.watch()?.connected();
+        let watch = self.watch;
+        self.watch()?.connected(watch);
         Poll::Ready(Ok(()))
     }
 
     fn watch(&mut self) -> io::Result<&Source> {
         let source = match self.source.take() {
             Some(source) => source,
-            None => Source::new(self.fd.as_fd(), Watch::Socket)?,
+            None => Source::new(self.fd.as_fd(), self.watch)?,
         };
         Ok(self.source.insert(source))
     }

@@ -120,10 +120,10 @@ impl Completions {
         }
     }
 
-    /// Marks a connecting source as connected.
-    pub(super) fn connected(&mut self, key: u32) {
+    /// Marks a connecting source as connected, to be watched as told.
+    pub(super) fn connected(&mut self, key: u32, watch: Watch) {
         if let Some(ask) = self.asks.get_mut(key) {
-            ask.watch = Watch::Socket;
+            ask.watch = watch;
         }
         self.want_read(key);
     }

@@ -22,6 +22,10 @@ pub(super) const WRITES: Ready = WRITE | BROKEN;
 pub(crate) enum Watch {
     /// A stream in both directions, from which the ring may receive.
     Socket,
+    /// A Unix stream in both directions; only its readiness is reported. The kernel forgets the end
+    /// behind the last bytes of a Unix stream that the ring receives from, if both come at once
+    /// (Linux 6.17 and later: it reads on only while bytes are left, and is not woken again).
+    Local,
     /// A datagram socket in both directions; only its readiness is reported.
     Datagrams,
     /// A stream that is not connected: errors are for the connecting task, and nothing is received

@@ -38,7 +38,7 @@ impl Source {
         }
         let data = EventData::new_u64(u64::from(generation) << 32 | u64::from(slot));
         let flags = match watch {
-            Watch::Socket | Watch::Datagrams | Watch::Connecting => {
+            Watch::Socket | Watch::Local | Watch::Datagrams | Watch::Connecting => {
                 EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET
             }
             Watch::Listener => EventFlags::IN | EventFlags::EXCLUSIVE,
@@ -51,11 +51,11 @@ impl Source {
     }
 
     /// The connection is established; no data of the peer has been reported.
-    pub(crate) fn connected(&self) {
+    pub(crate) fn connected(&self, watch: Watch) {
         // With epoll, data has been reported already or will be.
         self.ask(|ring, key| {
             self.slot.clear(READS);
-            ring.connected(key);
+            ring.connected(key, watch);
         });
     }
 
