@@ -12,6 +12,7 @@ mod access;
 mod api;
 mod api_shape;
 mod api_state;
+mod applications;
 mod cache;
 mod cache_applications;
 mod cache_damage;

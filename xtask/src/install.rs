@@ -20,7 +20,15 @@ const ROTATIONS: &str = "/etc/logrotate.d";
 
 /// The files of the configuration. An existing file is kept, and the shipped one is written beside
 /// it with this suffix.
-const CONF_FILES: [&str; 3] = ["nginx.conf", "proxy.conf", "mime.types"];
+const CONF_FILES: [&str; 7] = [
+    "nginx.conf",
+    "proxy.conf",
+    "mime.types",
+    "fastcgi.conf",
+    "fastcgi_params",
+    "scgi_params",
+    "uwsgi_params",
+];
 const SHIPPED: &str = "default";
 
 /// The worker's user in the shipped configuration.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::{Failure, cargo};
 
-/// A program and its package.
+/// A program, or another file by its path, and its package.
 pub(crate) type Needed = (&'static str, &'static str);
 
 /// For end-to-end tests.
@@ -14,18 +14,26 @@ pub(crate) const TESTS: &[Needed] = &[
     ("curl", "curl"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
+    ("gunicorn", "gunicorn"),
     ("gzip", "gzip"),
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("memcached", "memcached"),
     ("openssl", "openssl"),
     ("php-fpm8.2", "php-fpm"),
+    ("/usr/lib/python3/dist-packages/flask/app.py", "python3-flask"),
     ("uwsgi", "uwsgi-core"),
     ("uwsgi_python3", "uwsgi-plugin-python3"),
 ];
 
 /// For comparisons.
-pub(crate) const COMPARE: &[Needed] = &[("nginx", "nginx"), ("openssl", "openssl")];
+pub(crate) const COMPARE: &[Needed] = &[
+    ("nginx", "nginx"),
+    ("openssl", "openssl"),
+    ("php-fpm8.2", "php-fpm"),
+    ("uwsgi", "uwsgi-core"),
+    ("uwsgi_python3", "uwsgi-plugin-python3"),
+];
 
 /// For load: the backend, the generator, certificates.
 pub(crate) const LOAD: &[Needed] = &[("nginx", "nginx"), ("wrk", "wrk"), ("openssl", "openssl")];
