@@ -10,6 +10,8 @@
 #[allow(dead_code, unused_imports, reason = "the tests use more of it")]
 mod harness;
 
+#[path = "compare/applications.rs"]
+mod applications;
 #[path = "compare/case.rs"]
 mod case;
 #[path = "compare/connection.rs"]
@@ -18,6 +20,8 @@ mod connection;
 mod corpus;
 #[path = "compare/difference.rs"]
 mod difference;
+#[path = "compare/generated.rs"]
+mod generated;
 #[path = "compare/messages.rs"]
 mod messages;
 #[path = "compare/reason.rs"]
@@ -33,9 +37,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 
+use applications::Applications;
 use case::{Case, Version};
 use difference::{Difference, Sides};
 use reason::Reason;
+
+/// The number of generated cases: 2,000 requests, and 320 in a part.
+const GENERATED: u64 = 50;
+const GENERATED_PART: u64 = 8;
+
+/// The first seed.
+const SEED: u64 = 1;
 
 /// The number of concurrent cases, with two servers each.
 const AT_ONCE: usize = 3;
@@ -63,6 +75,10 @@ struct Wanted {
     pending: bool,
     /// A corpus of configurations, instead of the cases.
     corpus: Option<PathBuf>,
+    /// The number of generated cases, without the written ones.
+    generated: Option<u64>,
+    /// The first seed of generated cases.
+    seed: Option<u64>,
     /// Words of themes and titles to select.
     words: Vec<String>,
 }
@@ -74,6 +90,8 @@ fn run() -> Result<(), String> {
         match &*argument {
             corpus::ALONE => return corpus::alone(&arguments.collect::<Vec<_>>()),
             "--corpus" => wanted.corpus = arguments.next().map(PathBuf::from),
+            "--generated" => wanted.generated = Some(number(arguments.next())?),
+            "--seed" => wanted.seed = Some(number(arguments.next())?),
             "--part" => wanted.part = true,
             "--all" => wanted.all = true,
             "--pending" => wanted.pending = true,
@@ -81,28 +99,66 @@ fn run() -> Result<(), String> {
         }
     }
     let nginx = nginx()?;
-    let sides = Sides { version: version(&nginx)?, weir: harness::binary(), nginx };
+    let mut sides =
+        Sides { version: version(&nginx)?, weir: harness::binary(), nginx, applications: None };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let page = read(&folder.join("../docs/differences.md"))?;
     if let Some(collection) = &wanted.corpus {
         return corpus::run(&sides, collection, &wanted.words, &page);
     }
-    let cases = cases(&folder.join("compare/cases"), &wanted, sides.version)?;
-    let mut count = Count::default();
-    for (case, differences) in cases.iter().zip(compare_all(&sides, &cases, wanted.all)) {
-        judge(case, &differences, sides.version, &page, &mut count, wanted.pending);
+    sides.applications = Applications::start();
+    if sides.applications.is_none() {
+        return Err("PHP or uwsgi is not installed".to_owned());
     }
-    let asked: usize = cases.iter().map(|case| case.exchanges.len()).sum();
-    let [major, minor, patch] = sides.version;
+    let mut as_expected = true;
+    if wanted.generated.is_none() {
+        let cases = cases(&folder.join("compare/cases"), &wanted, sides.version)?;
+        as_expected = written(&sides, &cases, &wanted, &page);
+    }
+    let count = match wanted.part {
+        _ if !wanted.words.is_empty() => 0,
+        true => GENERATED_PART,
+        false => GENERATED,
+    };
+    let count = wanted.generated.unwrap_or(count);
+    if count > 0 {
+        let cases = generated::cases(wanted.seed.unwrap_or(SEED), count);
+        let found = compare_all(&sides, &cases, wanted.all);
+        println!("nginx {}: {}, generated", shown(sides.version), size(&cases));
+        as_expected &= generated::judge(&cases, &found, sides.version, &page);
+    }
+    if as_expected { Ok(()) } else { Err("it is not as expected".to_owned()) }
+}
+
+/// Compares written cases, and prints the result; whether it is as expected.
+fn written(sides: &Sides, cases: &[Case], wanted: &Wanted, page: &str) -> bool {
+    let mut count = Count::default();
+    for (case, differences) in cases.iter().zip(compare_all(sides, cases, wanted.all)) {
+        judge(case, &differences, sides.version, page, &mut count, wanted.pending);
+    }
     println!(
-        "nginx {major}.{minor}.{patch}: {asked} exchanges in {} cases; {} differences as expected, \
-         {} known faults, {} failures",
-        cases.len(),
+        "nginx {}: {}; {} differences as expected, {} known faults, {} failures",
+        shown(sides.version),
+        size(cases),
         count.expected,
         count.pending,
         count.failures,
     );
-    if count.failures == 0 { Ok(()) } else { Err("it is not as expected".to_owned()) }
+    count.failures == 0
+}
+
+fn shown([major, minor, patch]: Version) -> String {
+    format!("{major}.{minor}.{patch}")
+}
+
+fn size(cases: &[Case]) -> String {
+    let asked: usize = cases.iter().map(|case| case.exchanges.len()).sum();
+    format!("{asked} exchanges in {} cases", cases.len())
+}
+
+fn number(argument: Option<String>) -> Result<u64, String> {
+    let text = argument.unwrap_or_default();
+    text.parse().map_err(|_| format!("{text:?} is no number"))
 }
 
 /// The classified differences.

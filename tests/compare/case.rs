@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::applications::{Protocol, SCRIPT};
 use super::reason::Reason;
 use super::text::bytes;
 
@@ -20,6 +21,8 @@ pub(crate) struct Case {
     pub(crate) files: Vec<(String, Vec<u8>)>,
     /// Upstreams by name.
     pub(crate) upstreams: Vec<(String, Vec<Reply>)>,
+    /// Relays to real applications by name.
+    pub(crate) applications: Vec<(String, Protocol)>,
     /// The exchanges, each on its own connection.
     pub(crate) exchanges: Vec<Exchange>,
     /// Declared differences outside of exchanges.
@@ -45,6 +48,8 @@ pub(crate) struct Reply {
 pub(crate) enum Act {
     /// Sends bytes.
     Send(Vec<u8>),
+    /// Sends bytes, without the body in response to HEAD.
+    Page(Vec<u8>),
     /// Sends a 200 with this body, or without it in response to HEAD.
     Ordinary(Vec<u8>),
     /// Waits so that earlier bytes arrive separately.
@@ -116,7 +121,7 @@ pub(crate) fn parse(theme: &str, text: &str) -> Vec<Case> {
 }
 
 /// Exchanges of the same name are numbered.
-fn name_apart(exchanges: &mut [Exchange]) {
+pub(crate) fn name_apart(exchanges: &mut [Exchange]) {
     let mut seen = BTreeMap::new();
     for exchange in exchanges {
         let count = seen.entry(exchange.name.clone()).or_insert(0);
@@ -141,6 +146,11 @@ impl Case {
                 self.files.push((argument.to_owned(), content));
             }
             "upstream" => self.upstreams.push((argument.to_owned(), replies(lines))),
+            "php" => {
+                self.files.push(("html/index.php".to_owned(), SCRIPT.into()));
+                self.applications.push((argument.to_owned(), Protocol::FastCgi));
+            }
+            "uwsgi" => self.applications.push((argument.to_owned(), Protocol::Uwsgi)),
             "requests" => self.exchanges.extend(exchanges(lines)),
             _ => panic!("{}: {}: no such section: {section}", self.theme, self.title),
         }
@@ -167,7 +177,8 @@ pub(crate) fn parse_version(text: &str) -> Version {
     std::array::from_fn(|_| numbers.next().unwrap_or(0))
 }
 
-fn replies(lines: &[&str]) -> Vec<Reply> {
+/// Parses the replies of an upstream.
+pub(crate) fn replies(lines: &[&str]) -> Vec<Reply> {
     let mut replies: Vec<Reply> = Vec::new();
     let mut sent: Vec<u8> = Vec::new();
     let flush = |replies: &mut Vec<Reply>, sent: &mut Vec<u8>| {
@@ -212,7 +223,8 @@ fn act(name: &str) -> Act {
     }
 }
 
-fn exchanges(lines: &[&str]) -> Vec<Exchange> {
+/// Parses exchanges.
+pub(crate) fn exchanges(lines: &[&str]) -> Vec<Exchange> {
     let mut exchanges: Vec<Exchange> = Vec::new();
     let mut at = 0;
     while at < lines.len() {

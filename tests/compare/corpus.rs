@@ -13,6 +13,8 @@ mod questions;
 #[path = "corpus/sandbox.rs"]
 mod sandbox;
 
+pub(crate) use questions::likely;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -278,6 +280,7 @@ mod tests {
             aspect: "response".to_owned(),
             nginx: nginx.to_owned(),
             weir: "HTTP/1.1 500 Internal".to_owned(),
+            whole: String::new(),
         };
         assert!(known.covers(&["y_pass".to_owned()], &difference("HTTP/1.1 502 Bad")));
         assert!(!known.covers(&["y_pass".to_owned()], &difference("HTTP/1.1 200 OK")));

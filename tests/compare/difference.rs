@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
+use super::applications::Applications;
 use super::case::{Case, Version};
 use super::side::{self, Aspects, Observations};
 
@@ -17,6 +18,8 @@ pub(crate) struct Difference {
     pub(crate) aspect: String,
     pub(crate) nginx: String,
     pub(crate) weir: String,
+    /// All observations of the exchange on both sides.
+    pub(crate) whole: String,
 }
 
 impl fmt::Display for Difference {
@@ -53,6 +56,8 @@ fn common(one: &[&str], other: &[&str]) -> (usize, usize) {
 pub(crate) struct Sides {
     pub(crate) nginx: PathBuf,
     pub(crate) weir: PathBuf,
+    /// The applications of cases that have some.
+    pub(crate) applications: Option<Applications>,
     /// nginx's version.
     pub(crate) version: Version,
 }
@@ -60,8 +65,9 @@ pub(crate) struct Sides {
 /// Runs a case on both sides simultaneously.
 pub(crate) fn of(sides: &Sides, case: &Case, all: bool) -> Vec<Difference> {
     let run = |binary: &Path| {
-        let outcome =
-            std::panic::catch_unwind(AssertUnwindSafe(|| side::run(binary, sides.version, case)));
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            side::run(binary, sides.version, sides.applications.as_ref(), case)
+        }));
         outcome.unwrap_or_else(|panic| failed(&*panic))
     };
     let (nginx, weir) = std::thread::scope(|scope| {
@@ -105,12 +111,17 @@ pub(crate) fn compare(
     let mut aspects: Vec<&str> = nginx.keys().chain(weir.keys()).copied().collect();
     aspects.sort_unstable();
     aspects.dedup();
+    let whole = || {
+        let all: Vec<String> = nginx.values().chain(weir.values()).cloned().collect();
+        all.join("\n")
+    };
     for aspect in aspects {
         let text = |seen: &Aspects| seen.get(aspect).cloned().unwrap_or_default();
-        let (nginx, weir) = (text(nginx), text(weir));
-        if nginx != weir {
+        let (on_nginx, weir) = (text(nginx), text(weir));
+        if on_nginx != weir {
             let (name, aspect) = (name.to_owned(), aspect.to_owned());
-            into.push(Difference { name, exchange, aspect, nginx, weir });
+            let (nginx, whole) = (on_nginx, whole());
+            into.push(Difference { name, exchange, aspect, nginx, weir, whole });
         }
     }
 }

@@ -102,7 +102,8 @@ fn unzipped(bytes: &[u8]) -> String {
     }
 }
 
-fn shorten(bytes: &[u8]) -> String {
+/// Shows a body, a long one as its start, length and checksum.
+pub(crate) fn shorten(bytes: &[u8]) -> String {
     if bytes.len() <= LONGEST {
         return show(bytes);
     }

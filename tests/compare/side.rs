@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::applications::Applications;
 use super::case::{Case, Exchange, Version};
 use super::connection::{self, PROBE_BODY, PROBE_HOST};
 use super::messages::render;
@@ -42,13 +43,14 @@ const LOG: &str = r#"log_format compare escape=json '$realip_remote_port:$server
 "#;
 
 /// Runs a case with a binary.
-pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Observations {
+pub(crate) fn run(
+    binary: &Path,
+    version: Version,
+    applications: Option<&Applications>,
+    case: &Case,
+) -> Observations {
     let conf = conf(case, version);
-    let upstreams: Vec<(&str, Upstream)> = case
-        .upstreams
-        .iter()
-        .map(|(name, replies)| (&**name, Upstream::start(replies.clone())))
-        .collect();
+    let upstreams = upstreams(case, applications);
     let mut setup = Server::conf(&conf).binary(binary).alerts_expected();
     for (name, upstream) in &upstreams {
         setup = setup.set(name, format!("127.0.0.1:{}", upstream.port));
@@ -90,6 +92,17 @@ pub(crate) fn run(binary: &Path, version: Version, case: &Case) -> Observations 
     outcome
 }
 
+/// Starts the upstreams of a case.
+fn upstreams<'a>(case: &'a Case, applications: Option<&Applications>) -> Vec<(&'a str, Upstream)> {
+    let scripted =
+        case.upstreams.iter().map(|(name, replies)| (&**name, Upstream::start(replies.clone())));
+    let relays = case.applications.iter().map(|(name, protocol)| {
+        let socket = applications.expect("the applications run").socket(*protocol);
+        (&**name, Upstream::relay(*protocol, socket))
+    });
+    scripted.chain(relays).collect()
+}
+
 /// The nginx versions whose upstream requests differ in field order and `Connection: close`, and
 /// which keep no connections by default.
 fn is_old(version: Version) -> bool {
@@ -122,6 +135,9 @@ http {{
     root %dir%/html;
     client_body_temp_path %dir%/client_body_temp;
     proxy_temp_path %dir%/proxy_temp;
+    fastcgi_temp_path %dir%/fastcgi_temp;
+    uwsgi_temp_path %dir%/uwsgi_temp;
+    scgi_temp_path %dir%/scgi_temp;
 {text}
 server {{ {listens} server_name {PROBE_HOST}; access_log off; {certificate}
     return 299 \"{PROBE_BODY}\"; }}
@@ -200,7 +216,7 @@ fn ask(
             let cut = if request.whole { "" } else { " (cut off)" };
             // Numbers would repeat a difference for each following request.
             let new = if request.first { "new" } else { "kept" };
-            let text = render(&request.bytes, &[]);
+            let text = request.render();
             requests.push(format!("{name}, {new} connection{cut}:\n{text}"));
         }
     }
@@ -273,6 +289,7 @@ pub(crate) fn even_out(text: &str) -> String {
     if let Some(boundary) = boundary.filter(|boundary| boundary.len() == 20) {
         text = text.replace(&boundary, "(boundary)");
     }
+    let text = without_numbers(&text);
     let lines = text.split_inclusive('\n').map(|line| {
         let is_far = line.contains(" 1970 ") || line.contains(" 2037 ");
         match line.split_once(": ") {
@@ -284,6 +301,17 @@ pub(crate) fn even_out(text: &str) -> String {
         }
     });
     lines.collect()
+}
+
+/// Removes the numbers of temporary files, which count other files, too.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split("_temp/");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out += "_temp/";
+        out += part.trim_start_matches(|c: char| c.is_ascii_digit());
+    }
+    out
 }
 
 /// Removes the version from `nginx/1.22.1`.

@@ -2,13 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::net::sockopt;
 
+use super::applications::{self, Protocol};
 use super::case::{Act, Reply};
+use super::messages;
 use crate::harness::{PATIENCE, chunk};
 
 /// The time for a piece to arrive before the next is sent. The result must not depend on it: it is
@@ -24,12 +28,26 @@ pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
     /// The request was complete.
     pub(crate) whole: bool,
+    protocol: Protocol,
+    /// The number of a relay's connection.
+    connection: usize,
+}
+
+impl Received {
+    /// The request as text.
+    pub(crate) fn render(&self) -> String {
+        match self.protocol {
+            Protocol::Http => messages::render(&self.bytes, &[]),
+            other => applications::render(other, &self.bytes),
+        }
+    }
 }
 
 struct Shared {
     replies: Vec<Reply>,
     seen: Mutex<Vec<Received>>,
     stop: AtomicBool,
+    connections: AtomicUsize,
 }
 
 /// A running upstream.
@@ -42,21 +60,37 @@ pub(crate) struct Upstream {
 impl Upstream {
     /// Starts an upstream on a port of its own.
     pub(crate) fn start(replies: Vec<Reply>) -> Self {
+        Self::accept(replies, serve)
+    }
+
+    fn accept(
+        replies: Vec<Reply>,
+        serve: impl Fn(TcpStream, &Shared) + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared =
-            Arc::new(Shared { replies, seen: Mutex::default(), stop: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            replies,
+            seen: Mutex::default(),
+            stop: AtomicBool::new(false),
+            connections: AtomicUsize::new(0),
+        });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if accepting.stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let shared = Arc::clone(&accepting);
+                let (shared, serve) = (Arc::clone(&accepting), serve.clone());
                 std::thread::spawn(move || serve(stream, &shared));
             }
         });
         Self { shared, port }
+    }
+
+    /// Starts a relay to a real application, which records what passes.
+    pub(crate) fn relay(protocol: Protocol, socket: PathBuf) -> Self {
+        Self::accept(Vec::new(), move |stream, shared| relay(stream, protocol, &socket, shared))
     }
 
     /// The number of requests since the last [`Self::take`].
@@ -85,7 +119,14 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     let mut keep = |input: &mut Input, whole| {
         let bytes = input.take();
         if !bytes.is_empty() {
-            shared.seen.lock().unwrap().push(Received { first, bytes, whole });
+            let protocol = Protocol::Http;
+            shared.seen.lock().unwrap().push(Received {
+                first,
+                bytes,
+                whole,
+                protocol,
+                connection: 0,
+            });
             first = false;
         }
     };
@@ -109,6 +150,42 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
     }
 }
 
+/// Copies both directions until the application closes. What comes on one connection between two
+/// calls of [`Upstream::take`] is one request.
+fn relay(mut stream: TcpStream, protocol: Protocol, socket: &Path, shared: &Shared) {
+    let _ = stream.set_nodelay(true);
+    let (Ok(application), Ok(mut back)) = (UnixStream::connect(socket), stream.try_clone()) else {
+        return;
+    };
+    let mut answers = application.try_clone().expect("a descriptor");
+    let answering = std::thread::spawn(move || {
+        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Write);
+    });
+    let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
+    let mut chunk = [0; 16 * 1024];
+    let mut first = true;
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        let bytes = &chunk[..count];
+        {
+            let mut seen = shared.seen.lock().unwrap();
+            match seen.iter_mut().find(|received| received.connection == connection) {
+                Some(received) => received.bytes.extend_from_slice(bytes),
+                None => {
+                    let bytes = bytes.to_vec();
+                    seen.push(Received { first, bytes, whole: true, protocol, connection });
+                }
+            }
+        }
+        first = false;
+        if (&application).write_all(bytes).is_err() {
+            break;
+        }
+    }
+    let _ = application.shutdown(Shutdown::Write);
+    let _ = answering.join();
+}
+
 fn reply(replies: &[Reply], request: &[u8]) -> Reply {
     let line = request.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
@@ -125,6 +202,13 @@ fn perform(stream: &mut TcpStream, acts: &[Act], is_head: bool) -> bool {
         match act {
             Act::Send(bytes) => {
                 if stream.write_all(bytes).is_err() {
+                    return false;
+                }
+            }
+            Act::Page(bytes) => {
+                let end = bytes.windows(4).position(|end| end == b"\r\n\r\n");
+                let end = end.filter(|_| is_head).map_or(bytes.len(), |end| end + 4);
+                if stream.write_all(&bytes[..end]).is_err() {
                     return false;
                 }
             }

@@ -106,7 +106,7 @@ fn paths(server: &Server) -> Vec<String> {
 }
 
 /// A path that may match a regular expression: its letters, and one of its extensions.
-fn likely(regex: &str) -> String {
+pub(crate) fn likely(regex: &str) -> String {
     let ending = regex.rsplit("\\.").next().unwrap_or_default();
     let ending: String = ending
         .trim_start_matches(['(', '?', ':'])
