@@ -28,7 +28,8 @@ usage: cargo xtask CHORE
   test [--release] [NAME]   everything that must pass before a change lands; with NAME, only the
                             end-to-end tests whose names hold it
   compare [--part] [WORD]..  the same requests through nginx and Weir, and what differs; with WORDs, only
-                            of cases whose names hold one; --part leaves out what takes its time
+                            of cases whose names hold one; --part leaves out what takes its time;
+                            --generated N [--seed N]: only generated cases
   release                   the server as it is shipped: built for what it was seen doing under load
   install [--layout=packages|debian|source] [--like=NGINX] [--quick] [--prefix=DIR] ..
                             builds the server for the places that nginx's `configure` would be
