@@ -95,12 +95,12 @@ fn by_gunicorn(conf: &str) {
     if !has_flask() {
         return skipped("no Flask");
     }
-    let Some(python) = Python::gunicorn(APP, "app") else { return skipped("no gunicorn") };
+    let Some(mut python) = Python::gunicorn(APP, "app") else { return skipped("no gunicorn") };
     let server = serve(conf, &python);
     assert!(server.text("/").starts_with("home localhost http"));
     ask_all(&server, &python, true);
     // The page of the configuration in place of the application's.
-    drop(python);
+    python.end();
     let response = server.get("/");
     assert_eq!((response.status, response.text()), (502, "sorry".to_owned()));
     assert_eq!(server.text("/app.css"), "p {}");

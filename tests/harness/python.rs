@@ -36,6 +36,15 @@ impl Python {
         })
     }
 
+    /// Ends the server; its folder stays.
+    pub(crate) fn end(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            // Its children end with it.
+            send_signal(self.process.id(), Signal::TERM);
+        }
+        let _ = self.process.wait();
+    }
+
     fn start(text: &str, command: impl FnOnce(&Directory) -> Command) -> Option<Self> {
         let directory = Directory::new();
         directory.write("app.py", text);
@@ -54,10 +63,6 @@ impl Python {
 
 impl Drop for Python {
     fn drop(&mut self) {
-        if let Ok(None) = self.process.try_wait() {
-            // At once: both wait for requests under way after TERM.
-            send_signal(self.process.id(), Signal::INT);
-        }
-        let _ = self.process.wait();
+        self.end();
     }
 }

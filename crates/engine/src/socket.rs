@@ -30,6 +30,11 @@ enum Known {
     Full,
 }
 
+/// It is a Unix stream.
+const UNIX: u8 = 1;
+/// The end of the stream follows directly after the data.
+const ENDS: u8 = 2;
+
 #[derive(Debug)]
 pub(crate) struct Socket {
     /// Before the descriptor, so that its slot is free before the number is reused.
@@ -38,17 +43,15 @@ pub(crate) struct Socket {
     /// The round of the last message in the outbox, until it is known to have been sent.
     posted: Option<Round>,
     known: Known,
-    /// How it is watched: a stream that the ring may receive from, or a Unix one.
-    watch: Watch,
-    /// The end of the stream follows directly after the data.
-    ends: bool,
+    /// [`UNIX`] and [`ENDS`], in one byte: each idle connection has them.
+    flags: u8,
 }
 
 impl Socket {
     /// Wraps a non-blocking socket.
     pub(crate) fn new(fd: Descriptor, peer: &Addr) -> Self {
-        let watch = if peer.is_unix() { Watch::Local } else { Watch::Socket };
-        Self { source: None, fd, posted: None, known: Known::Nothing, watch, ends: false }
+        let flags = if peer.is_unix() { UNIX } else { 0 };
+        Self { source: None, fd, posted: None, known: Known::Nothing, flags }
     }
 
     /// Ready when a pending connection is established or has failed.
@@ -59,15 +62,20 @@ impl Socket {
         };
         ready!(self.source.insert(source).poll_write(cx));
         kernel::socket_error(&self.fd)??;
-        let watch = self.watch;
-        self.watch()?.connected(watch);
+        let way = self.way();
+        self.watch()?.connected(way);
         Poll::Ready(Ok(()))
+    }
+
+    /// How it is watched.
+    fn way(&self) -> Watch {
+        if self.flags & UNIX == 0 { Watch::Socket } else { Watch::Local }
     }
 
     fn watch(&mut self) -> io::Result<&Source> {
         let source = match self.source.take() {
             Some(source) => source,
-            None => Source::new(self.fd.as_fd(), self.watch)?,
+            None => Source::new(self.fd.as_fd(), self.way())?,
         };
         Ok(self.source.insert(source))
     }
@@ -264,7 +272,7 @@ impl Socket {
 
     /// Announces that only the end follows the next data: the kernel may send both in one packet.
     pub(crate) fn end_follows(&mut self) {
-        self.ends = true;
+        self.flags |= ENDS;
     }
 
     pub(crate) fn poll_send(
@@ -272,7 +280,7 @@ impl Socket {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let more = if self.ends { SendFlags::MORE } else { SendFlags::empty() };
+        let more = if self.flags & ENDS == 0 { SendFlags::empty() } else { SendFlags::MORE };
         let sent = ready!(self.poll_write(cx, |fd| {
             Ok(match bufs {
                 // A single slice is sent directly, past the kernel's file layer.
