@@ -147,8 +147,8 @@ impl Http1 {
         (plan, outgoing)
     }
 
-    /// Writes the method: GET for a HEAD that the cache fetches with it, else `proxy_method`, or the
-    /// client's. A method that would break the request line is refused.
+    /// Writes the method: GET for a HEAD that the cache fetches with it, else `proxy_method`, or
+    /// the client's. A method that would break the request line is refused.
     fn write_method(
         &mut self,
         request: &mut Request,
