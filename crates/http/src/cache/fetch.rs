@@ -134,9 +134,10 @@ impl<'a> Keep<'a> for Fetch<'a> {
         let ignored = pass.settings.ignore_headers;
         let now = Now::of_turn().wall;
         // As in nginx: who asks for what nobody may keep gets all of it, although the upstream has
-        // not heard of the client's conditions.
+        // not heard of the client's conditions. RFC 9111 has them heeded.
         if request.attempts.cache.fetches
-            && !freshness::forbids(&request.attempts.headers, ignored, now)
+            && (self.caching.rfc9111
+                || !freshness::forbids(&request.attempts.headers, ignored, now))
         {
             answer::judge_conditions(request, pass, false);
         }
