@@ -27,6 +27,9 @@ const WORKLOADS: &[(&str, &str, &str, Fields)] = &[
     ("fields", "proxy.conf", "/", Fields::Twelve),
     ("realistic", "realistic.conf", "/", Fields::Twelve),
     ("static-1k", "static.conf", "/1k", Fields::One),
+    ("cache-hit-1k", "cache.conf", "/kept/1k", Fields::One),
+    ("cache-miss", "cache.conf", "/", Fields::One),
+    ("fastcgi-small", "fastcgi.conf", "/", Fields::One),
 ];
 
 /// Counts and compares with the record, or writes it with `--record`.

@@ -1,5 +1,6 @@
-//! A backend that gives the same small answer to whatever is asked, as cheaply as can be: the cores
-//! that it shares with the generator should have less to do than the proxy in front of it.
+//! A backend that gives the same small answer to whatever is asked, by HTTP or FastCGI, as cheaply
+//! as can be: the cores that it shares with the generator should have less to do than the proxy in
+//! front of it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,8 +15,18 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\n\
     Date: Mon, 23 Nov 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 6\r\n\
     Connection: keep-alive\r\n\r\nhello\n";
 
+/// What PHP would answer over FastCGI: a record of output, one of its end, and one of the request's
+/// end.
+const APPLICATION: &[u8] = b"\x01\x06\0\x01\0\x4a\x06\0\
+    X-Powered-By: PHP/8.2.29\r\nContent-type: text/html; charset=UTF-8\r\n\r\nhello\n\0\0\0\0\0\0\
+    \x01\x06\0\x01\0\0\0\0\x01\x03\0\x01\0\x08\0\0\0\0\0\0\0\0\0\0";
+
 /// How a request ends that has no body.
 const END: &[u8] = b"\r\n\r\n";
+
+/// How a request over FastCGI begins and ends: the version, and the empty record of the body.
+const FASTCGI: &[u8] = b"\x01";
+const END_OF_BODY: &[u8] = b"\x01\x05\0\x01\0\0\0\0";
 
 /// Events taken at once.
 const EVENTS: usize = 512;
@@ -64,6 +75,9 @@ fn answer(stream: &mut TcpStream) -> bool {
     let mut message = [0; MESSAGE];
     match stream.read(&mut message) {
         Ok(0) => false,
+        Ok(count) if message[..count].starts_with(FASTCGI) => {
+            !message[..count].ends_with(END_OF_BODY) || stream.write_all(APPLICATION).is_ok()
+        }
         Ok(count) if message[..count].ends_with(END) => stream.write_all(ANSWER).is_ok(),
         Ok(_) => true,
         Err(error) => error.kind() == ErrorKind::WouldBlock,

@@ -181,6 +181,8 @@ fn nginx_conf(conf: Conf) -> &'static str {
         Conf::Tls(_) => "tls.conf",
         Conf::Realistic => "realistic.conf",
         Conf::Static => "static.conf",
+        Conf::Cache => "cache.conf",
+        Conf::FastCgi => "fastcgi.conf",
         Conf::Everyday => "everyday.conf",
         Conf::Many(_) => "many.conf",
         Conf::Upgrade => "upgrade.conf",

@@ -27,6 +27,10 @@ const MEASURED: &[&str] = &[
     "upload-64k-roomy",
     "close",
     "static-1k",
+    "cache-hit-1k",
+    "cache-hit-1m",
+    "cache-miss",
+    "fastcgi-small",
     "tls-small",
     "tls-1m",
     "tls-full-p256",
@@ -57,7 +61,7 @@ const fn everyday(about: &'static str, path: &'static str) -> Workload {
 /// A text that identifies the training.
 pub(crate) fn plan() -> Result<String, Failure> {
     let mut text = format!("{SECONDS} {METHODS:?} {MEASURED:?} {BESIDES:?}");
-    for conf in ["everyday.conf", "backend.conf"] {
+    for conf in ["everyday.conf", "backend.conf", "cache.conf", "fastcgi.conf"] {
         let path = cargo::root().join("bench/conf").join(conf);
         let told = |error| format!("{}: {error}", path.display());
         text += &std::fs::read_to_string(&path).map_err(told)?;
@@ -68,7 +72,9 @@ pub(crate) fn plan() -> Result<String, Failure> {
 /// Runs the whole training by each event method.
 pub(crate) fn train(binary: PathBuf) -> Result<(), Failure> {
     machine::raise_limits();
-    let stage = Stage::set(Cores::of_this_machine())?;
+    let mut stage = Stage::set(Cores::of_this_machine())?;
+    // For the application over FastCGI.
+    stage.answer_cheaply()?;
     for &(method, events) in METHODS {
         let weir = Side::in_training(binary.clone(), events);
         let measured = WORKLOADS.iter().filter(|workload| MEASURED.contains(&workload.name));

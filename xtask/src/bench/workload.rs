@@ -17,6 +17,10 @@ pub(super) enum Conf {
     Realistic,
     /// Static files without a backend.
     Static,
+    /// Responses in a cache.
+    Cache,
+    /// An application over FastCGI.
+    FastCgi,
     /// A mixture of features, for the training only.
     Everyday,
     /// Many sites.
@@ -174,6 +178,10 @@ pub(super) const WORKLOADS: &[Workload] = &[
     row("upload-64k-roomy", "the same, with a buffer as large", Conf::Roomy, UPLOAD_ROOMY),
     row("close", "a client connection for each small request", Conf::Bare, get("/", Fields::Close)),
     row("static-1k", "a file of 1 KiB, no backend", Conf::Static, get("/1k", Fields::One)),
+    row("cache-hit-1k", "a response of 1 KiB from the cache", Conf::Cache, get("/kept/1k", Fields::One)),
+    row("cache-hit-1m", "a response of 1 MiB from the cache", Conf::Cache, mebibyte("/kept/1m")),
+    row("cache-miss", "small responses, each of which is stored", Conf::Cache, SMALL),
+    row("fastcgi-small", "small responses of an application", Conf::FastCgi, SMALL),
     Workload { threads: 2, ..row("threads-2", "like small, with two threads", Conf::Bare, SMALL) },
     row("tls-small", "like small, over TLS 1.3", P256, SMALL),
     row("tls-1m", "bodies of 1 MiB over TLS 1.3", P256, mebibyte("/body/1m")),

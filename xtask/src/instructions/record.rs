@@ -30,14 +30,14 @@ impl Record {
     /// Prints both figures of each workload; fails if one has grown too much or is not recorded.
     pub(super) fn check(&self, counted: &[(&str, u64)]) -> Result<(), Failure> {
         let mut failures = String::new();
-        println!("{:<12} {:>10} {:>10} {:>8}", "", "recorded", "now", "growth");
+        println!("{:<14} {:>10} {:>10} {:>8}", "", "recorded", "now", "growth");
         for (name, now) in counted {
             let Some(&(_, recorded)) = self.0.iter().find(|(row, _)| row == name) else {
                 let _ = writeln!(failures, "{name} is not recorded");
                 continue;
             };
             let growth = 100.0 * (*now as f64 / recorded as f64 - 1.0);
-            println!("{name:<12} {recorded:>10} {now:>10} {growth:>+7.1}%");
+            println!("{name:<14} {recorded:>10} {now:>10} {growth:>+7.1}%");
             if now * 100 > recorded * (100 + MOST_GROWTH) {
                 let _ = writeln!(
                     failures,
@@ -54,7 +54,7 @@ impl Record {
 pub(super) fn write(counted: &[(&str, u64)]) -> Result<(), Failure> {
     let mut text = HEAD.to_owned();
     for (name, figure) in counted {
-        println!("{name:<12} {figure:>10}");
+        println!("{name:<14} {figure:>10}");
         let _ = writeln!(text, "{name}\t{figure}");
     }
     let path = path();
