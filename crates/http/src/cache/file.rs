@@ -22,7 +22,7 @@
 //! A file of another version or with a wrong sum is no cached response. The key is readable for
 //! tools that look for `KEY: ` in the files of nginx's cache.
 
-use flate2::Crc;
+use crc32fast::Hasher;
 use weir_wire::header::Headers;
 
 use super::key::Digest;
@@ -40,6 +40,9 @@ pub(crate) const MAX_HEAD: usize = 4 * 1024 * 1024;
 
 /// The length of the part of the head before the key.
 pub(crate) const FIXED: usize = 128;
+
+/// The initial capacity for a head, in bytes.
+const USUAL: usize = 1024;
 
 /// The range of the bytes that a revalidation writes anew.
 const TIMES: std::ops::Range<usize> = 24..64;
@@ -102,9 +105,7 @@ pub(crate) enum Broken {
 
 /// The CRC-32 of bytes.
 pub(crate) fn sum(bytes: &[u8]) -> u32 {
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    crc.sum()
+    crc32fast::hash(bytes)
 }
 
 /// The number of bytes after a body of this length: the sums of its blocks.
@@ -130,7 +131,8 @@ impl Head {
     /// The bytes of the head.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let line = self.status_line.as_deref();
-        let mut out = vec![0; FIXED];
+        let mut out = Vec::with_capacity(USUAL);
+        out.resize(FIXED, 0);
         let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, MAGIC);
         put(8, &VERSION.to_le_bytes());
@@ -270,10 +272,10 @@ fn parse_fields(mut text: &[u8]) -> Option<Headers> {
 
 /// The sum of a head without its own bytes and those of the times.
 fn head_sum(head: &[u8]) -> u32 {
-    let mut crc = Crc::new();
+    let mut crc = Hasher::new();
     crc.update(&head[..16]);
     crc.update(&head[TIMES.end..]);
-    crc.sum()
+    crc.finalize()
 }
 
 fn number(bytes: &[u8; FIXED], at: usize) -> u32 {
@@ -281,19 +283,13 @@ fn number(bytes: &[u8; FIXED], at: usize) -> u32 {
 }
 
 /// The sums of the blocks of a body, while it is written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sums {
-    crc: Crc,
+    crc: Hasher,
     /// The number of bytes in the current block.
     filled: u64,
     /// The sums of full blocks.
     done: Vec<u8>,
-}
-
-impl Default for Sums {
-    fn default() -> Self {
-        Self { crc: Crc::new(), filled: 0, done: Vec::new() }
-    }
 }
 
 impl Sums {
@@ -312,8 +308,8 @@ impl Sums {
     }
 
     fn close(&mut self) {
-        self.done.extend_from_slice(&self.crc.sum().to_le_bytes());
-        self.crc.reset();
+        let crc = std::mem::take(&mut self.crc);
+        self.done.extend_from_slice(&crc.finalize().to_le_bytes());
         self.filled = 0;
     }
 

@@ -1,6 +1,8 @@
 //! Keys of responses: their digests, the names of files, and variants (`Vary`).
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use md5::{Digest as _, Md5};
@@ -33,16 +35,30 @@ impl Digest {
     /// The path of the file below `folder`. Each level is named by the last digits that no level
     /// before it has taken.
     pub(crate) fn path(&self, folder: &Path, levels: Levels) -> PathBuf {
-        let name = self.to_string();
-        let mut path = PathBuf::with_capacity(folder.as_os_str().len() + name.len() + 12);
-        path.push(folder);
+        let name = self.name();
+        let folder = folder.as_os_str();
+        let mut path = Vec::with_capacity(folder.len() + name.len() + 3 * Levels::MOST + 1);
+        path.extend_from_slice(folder.as_bytes());
         let mut end = name.len();
         for level in levels.digits() {
-            path.push(&name[end - level..end]);
+            path.push(b'/');
+            path.extend_from_slice(&name[end - level..end]);
             end -= level;
         }
-        path.push(name);
-        path
+        path.push(b'/');
+        path.extend_from_slice(&name);
+        OsString::from_vec(path).into()
+    }
+
+    /// The hexadecimal digits.
+    fn name(&self) -> [u8; 2 * KEY_DIGEST] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut name = [0; 2 * KEY_DIGEST];
+        for (pair, byte) in name.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        name
     }
 
     /// The digest of the variant of this main key for a request with `fields`. `vary` is the value
@@ -103,7 +119,7 @@ fn hexadecimal(digit: u8) -> Option<u8> {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(str::from_utf8(&self.name()).unwrap_or_default())
     }
 }
 
