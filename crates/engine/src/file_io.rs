@@ -208,7 +208,9 @@ impl File {
         to: PathBuf,
         attributes: Attributes,
     ) -> Result<(), KeepError> {
-        if let (Some(pool), Ok(other)) = (aio.pool(), self.file.try_clone()) {
+        if let Some(pool) = aio.pool()
+            && let Ok(other) = self.file.try_clone()
+        {
             let path = to.clone();
             let kept = pool.run(move || temp_file::keep(&other, &path, attributes));
             if let Ok(kept) = kept

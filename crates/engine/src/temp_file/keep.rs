@@ -16,12 +16,12 @@ use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::NUMBERS;
+use super::{NUMBERS, OURS};
 use crate::os_error::Failed;
 
 /// The number of temporary names to try, if files of an earlier process have them.
@@ -86,18 +86,35 @@ pub fn keep(file: &File, to: &Path, attributes: Attributes) -> Result<(), KeepEr
 
 /// Sets mode and time. `name` is the file's future name, for messages.
 fn dress(file: &File, attributes: Attributes, name: &Path) -> Result<(), KeepError> {
-    rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode))
-        .map_err(|error| KeepError::new("fchmod()", name, error))?;
+    let mode = Mode::from_raw_mode(attributes.mode);
+    // Every temporary file begins with that.
+    if mode != OURS {
+        rustix::fs::fchmod(file, mode).map_err(|error| KeepError::new("fchmod()", name, error))?;
+    }
     let Some(seconds) = attributes.modified else { return Ok(()) };
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let both = Timestamps { last_access: time, last_modification: time };
     rustix::fs::futimens(file, &both).map_err(|error| KeepError::new("futimens()", name, error))
 }
 
+/// Whether the kernel links a file by its descriptor alone: since 6.10, for whoever has opened it.
+static BY_DESCRIPTOR: AtomicBool = AtomicBool::new(true);
+
 /// Links an open file under a name.
 fn link(file: &File, to: &Path) -> Result<(), Errno> {
+    if BY_DESCRIPTOR.load(Ordering::Relaxed) {
+        let linked = rustix::fs::linkat(file, "", CWD, to, AtFlags::EMPTY_PATH);
+        if linked != Err(Errno::NOENT) {
+            return linked;
+        }
+    }
+    // The kernel does not, or the folder is missing.
     let from = format!("/proc/self/fd/{}", file.as_raw_fd());
-    rustix::fs::linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW)
+    let linked = rustix::fs::linkat(CWD, from, CWD, to, AtFlags::SYMLINK_FOLLOW);
+    if linked.is_ok() {
+        BY_DESCRIPTOR.store(false, Ordering::Relaxed);
+    }
+    linked
 }
 
 /// Whether a copy may succeed where a link failed: another file system, one without links, an

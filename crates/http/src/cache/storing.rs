@@ -27,6 +27,8 @@ pub(super) struct Storing<'a> {
     sums: Sums,
     /// The length that the body must have.
     length: Option<u64>,
+    /// Whether head, body and sums are in the file already, or are on their way.
+    is_written: bool,
     /// Ends the turn of the request when the response is stored, or is given up.
     _claim: Option<Claim>,
 }
@@ -40,15 +42,24 @@ impl<'a> Storing<'a> {
         length: Option<u64>,
         claim: Option<Claim>,
     ) -> Self {
-        let mut file = TempFile::new(request, folder);
-        // The head is written last, when the length of the body is known.
-        file.leave_room(head.to_bytes().len() as u64);
-        let volume = Arc::clone(volume);
-        Self { file, volume, head, sums: Sums::default(), length, _claim: claim }
+        let file = TempFile::new(request, folder);
+        let (volume, sums) = (Arc::clone(volume), Sums::default());
+        Self { file, volume, head, sums, length, is_written: false, _claim: claim }
+    }
+
+    /// Leaves room for the head, which is written last, when the length of the body is known.
+    fn leave_room(&mut self) {
+        if self.file.len() == 0 {
+            self.file.leave_room(self.head.to_bytes().len() as u64);
+        }
     }
 
     /// Completes the file.
     async fn write_rest(&mut self) -> Result<(), TempFileError> {
+        if self.is_written {
+            return poll_fn(|cx| self.file.poll_written(cx)).await;
+        }
+        self.leave_room();
         let sums = std::mem::take(&mut self.sums).finish();
         if !sums.is_empty() {
             self.file.put(&sums)?;
@@ -89,10 +100,22 @@ impl<'a> Storing<'a> {
 
 impl Keeping for Storing<'_> {
     fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece> {
+        self.leave_room();
         self.sums.add(bytes);
         self.head.body += bytes.len() as u64;
         let put = self.file.put(bytes);
         put.inspect_err(|error| faults::not_kept(request, error)).ok()
+    }
+
+    /// Writes the file with one call.
+    fn put_whole(&mut self, request: &Request, bytes: &[u8]) -> bool {
+        self.sums.add(bytes);
+        self.head.body = bytes.len() as u64;
+        let sums = std::mem::take(&mut self.sums).finish();
+        let whole = [&self.head.to_bytes(), bytes, &sums].concat();
+        self.is_written = true;
+        let put = self.file.put(&whole);
+        put.inspect_err(|error| failed(request, error)).is_ok()
     }
 
     fn is_behind(&self) -> bool {

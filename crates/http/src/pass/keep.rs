@@ -76,6 +76,12 @@ pub(crate) trait Keeping {
     /// cannot be stored, which has been logged.
     fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece>;
 
+    /// Stores bytes that are the whole content. Returns whether that is possible; if not, it has
+    /// been logged.
+    fn put_whole(&mut self, request: &Request, bytes: &[u8]) -> bool {
+        self.put(request, bytes).is_some()
+    }
+
     /// Whether appended bytes must be written before more come.
     fn is_behind(&self) -> bool;
 
