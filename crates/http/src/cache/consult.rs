@@ -153,7 +153,7 @@ pub(crate) fn at_once<'a>(
     request.attempts.cache.status = Some(Status::Miss);
     consult.look_up(request);
     if let Looked::Fresh(version) = consult.looked
-        && let Some(opened) = opened::reuse(volume, &consult.digest, version)
+        && let Some(opened) = opened::reuse(volume, &consult.digest, version, may_ask(request))
         && consult.is_meant(request, &opened)
         && reuse::is_good_enough(request, &opened)
         && let Some(verdict) = answer::at_once(request, pass, &opened, Status::Hit)
@@ -170,6 +170,11 @@ fn unless_only_cached<'a>(request: &Request, consulted: Consulted<'a>) -> Consul
         Consulted::Fetch(_) if is_only => Consulted::Answered(Verdict::Status(504)),
         consulted => consulted,
     }
+}
+
+/// Whether the loop may wait for the disk.
+fn may_ask(request: &Request) -> bool {
+    request.location.usual.files.aio.is_off()
 }
 
 /// The computed name is that of no cache.

@@ -1,16 +1,15 @@
 //! Files of responses, and what each thread remembers of them for further hits.
 //!
-//! A small response stays open, with its body in memory: a hit then costs one system call (`fstat`)
-//! before it is sent, which notices a file that was replaced, deleted or changed in place. A larger
-//! one is opened for each hit, so that a deleted file frees its blocks, but its head is not read
-//! again while the file is the same. The first hit reads the body to compare its sums, block by
-//! block; later ones leave it to the kernel.
+//! The body of a small response stays in memory, and some of their files stay open: a hit then costs
+//! one system call (`fstat`, or `stat` of a closed one) before it is sent, which notices a file that
+//! was replaced, deleted or changed in place. A larger one is opened for each hit, so that a deleted
+//! file frees its blocks, but its head is not read again while the file is the same. The first hit
+//! reads the body to compare its sums, block by block; later ones leave it to the kernel.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::io;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -25,11 +24,10 @@ use super::volume::{self, Volume};
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// The maximum number of responses that a thread remembers.
-const MOST: usize = 1024;
+mod memory;
 
-/// The maximum number of files that a thread keeps open.
-const MOST_OPEN: usize = 64;
+use memory::remembered;
+pub(crate) use memory::{forget, keep, reuse};
 
 /// The maximum length of a body that is kept in memory with its file, in bytes.
 const MOST_IN_MEMORY: u64 = 16 * 1024;
@@ -41,7 +39,8 @@ const FIRST_READ: usize = 32 * 1024;
 pub(crate) struct Opened {
     known: Rc<Known>,
     path: PathBuf,
-    file: Rc<File>,
+    /// None once it is closed, which happens only if the body is in memory.
+    file: RefCell<Option<Rc<File>>>,
     /// Whether the head was read for this, rather than remembered.
     pub(crate) is_new: bool,
 }
@@ -91,11 +90,18 @@ const STEP: Duration = Duration::from_millis(100);
 
 impl Stamp {
     fn of(file: &File) -> io::Result<Self> {
-        let found = rustix::fs::fstat(file)?;
+        Ok(Self::found(&rustix::fs::fstat(file)?))
+    }
+
+    fn of_path(path: &Path) -> io::Result<Self> {
+        Ok(Self::found(&rustix::fs::stat(path)?))
+    }
+
+    fn found(found: &rustix::fs::Stat) -> Self {
         let changed = (found.st_ctime, i64::try_from(found.st_ctime_nsec).unwrap_or(0));
         let node = (found.st_dev, found.st_ino);
         let is_file = FileType::from_raw_mode(found.st_mode).is_file();
-        Ok(Self { node, changed, size: found.st_size, links: found.st_nlink > 0, is_file })
+        Self { node, changed, size: found.st_size, links: found.st_nlink > 0, is_file }
     }
 
     /// Whether a change from now on shows. The number of a deleted file may be that of a new one,
@@ -150,7 +156,7 @@ impl Opened {
             Some(known) => known,
             None => Rc::new(Known::read(request, &file, stamp, digest, key).await?),
         };
-        Ok(Self { known, path, file, is_new })
+        Ok(Self { known, path, file: RefCell::new(Some(file)), is_new })
     }
 
     /// What the index has to know of it.
@@ -161,8 +167,13 @@ impl Opened {
     }
 
     /// The file and the range of the body in it.
+    ///
+    /// # Panics
+    /// If the body is in memory, and the response is remembered.
     pub(crate) fn file(&self) -> (Rc<File>, std::ops::Range<u64>) {
-        (Rc::clone(&self.file), self.start..self.start + self.head.body)
+        let file = self.file.borrow().clone();
+        let file = file.expect("only files whose bodies are in memory are closed");
+        (file, self.start..self.start + self.head.body)
     }
 
     /// A block of the body with the right sum.
@@ -173,7 +184,8 @@ impl Opened {
         let at = block * BLOCK;
         let end = self.head.body.min(at + BLOCK);
         let mut bytes = weir_engine::buffer::take((end - at) as usize);
-        read_part(request, &self.file, &mut bytes, self.start + at, self.start + end).await?;
+        let (file, _) = self.file();
+        read_part(request, &file, &mut bytes, self.start + at, self.start + end).await?;
         if !self.is_right(block, &bytes) {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -190,7 +202,7 @@ impl Opened {
     }
 
     /// The path of the file.
-    pub(crate) fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -208,8 +220,13 @@ impl Opened {
         Ok(())
     }
 
+    /// Whether the file is still the one that was read.
     fn is_unchanged(&self) -> bool {
-        self.stamp.links && Stamp::of(&self.file).is_ok_and(|stamp| stamp == self.stamp)
+        let stamp = match &*self.file.borrow() {
+            Some(file) => Stamp::of(file),
+            None => Stamp::of_path(&self.path),
+        };
+        self.stamp.links && stamp.is_ok_and(|stamp| stamp == self.stamp)
     }
 }
 
@@ -326,101 +343,4 @@ async fn read_part(
         into.extend_from_slice(piece.bytes().unwrap_or_default());
     }
     Ok(())
-}
-
-thread_local! {
-    static MEMORY: RefCell<Memory> = RefCell::default();
-}
-
-/// The responses that a thread remembers.
-#[derive(Default)]
-struct Memory {
-    places: HashMap<(u64, Digest), Place>,
-    /// The number of uses so far, which orders them.
-    uses: u64,
-    /// The number of open files.
-    open: usize,
-}
-
-struct Place {
-    version: u64,
-    used: u64,
-    known: Rc<Known>,
-    /// The open file of a response whose body is in memory.
-    opened: Option<Rc<Opened>>,
-}
-
-impl Memory {
-    fn remove(&mut self, key: &(u64, Digest)) {
-        if let Some(Place { opened: Some(_), .. }) = self.places.remove(key) {
-            self.open -= 1;
-        }
-    }
-
-    /// Makes room for another one, by the one that was used least recently.
-    fn make_room(&mut self, opens: bool) {
-        let is_full = self.places.len() >= MOST;
-        let is_open_full = opens && self.open >= MOST_OPEN;
-        if !is_full && !is_open_full {
-            return;
-        }
-        let candidates = self.places.iter().filter(|(_, place)| is_full || place.opened.is_some());
-        let eldest = candidates.min_by_key(|(_, place)| place.used).map(|(key, _)| *key);
-        if let Some(key) = eldest {
-            self.remove(&key);
-        }
-    }
-}
-
-/// The open file of a version of a response, if the thread has it and it is unchanged.
-pub(crate) fn reuse(volume: &Volume, digest: &Digest, version: u64) -> Option<Rc<Opened>> {
-    MEMORY.with_borrow_mut(|memory| {
-        let key = (volume.number, *digest);
-        let uses = memory.uses + 1;
-        let place = memory.places.get_mut(&key)?;
-        let opened = place.opened.as_ref()?;
-        if place.version == version && opened.is_unchanged() {
-            place.used = uses;
-            let opened = Rc::clone(opened);
-            memory.uses = uses;
-            return Some(opened);
-        }
-        memory.remove(&key);
-        None
-    })
-}
-
-/// What the thread knows of a file with this stamp.
-fn remembered(volume: &Volume, digest: &Digest, stamp: Stamp) -> Option<Rc<Known>> {
-    MEMORY.with_borrow(|memory| {
-        let place = memory.places.get(&(volume.number, *digest))?;
-        (place.known.stamp == stamp).then(|| Rc::clone(&place.known))
-    })
-}
-
-/// Remembers a response for further hits.
-pub(crate) fn keep(volume: &Volume, digest: &Digest, version: u64, opened: &Rc<Opened>) {
-    MEMORY.with_borrow_mut(|memory| {
-        let key = (volume.number, *digest);
-        memory.remove(&key);
-        let opens = opened.memory.is_some();
-        if !opens && !opened.is_settled {
-            return;
-        }
-        memory.make_room(opens);
-        memory.uses += 1;
-        memory.open += usize::from(opens);
-        let place = Place {
-            version,
-            used: memory.uses,
-            known: Rc::clone(&opened.known),
-            opened: opens.then(|| Rc::clone(opened)),
-        };
-        memory.places.insert(key, place);
-    });
-}
-
-/// Forgets a response.
-pub(crate) fn forget(volume: &Volume, digest: &Digest) {
-    MEMORY.with_borrow_mut(|memory| memory.remove(&(volume.number, *digest)));
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use weir_engine::error_log::Level;
 
-use super::{Consult, variant};
+use super::{Consult, may_ask, variant};
 use crate::cache::faults;
 use crate::cache::file::Head;
 use crate::cache::index::Now;
@@ -43,7 +43,8 @@ impl Consult<'_> {
         version: Option<u64>,
     ) -> Result<Rc<Opened>, Useless> {
         if let Some(version) = version
-            && let Some(opened) = opened::reuse(self.volume, &self.digest, version)
+            && let Some(opened) =
+                opened::reuse(self.volume, &self.digest, version, may_ask(request))
             && self.is_meant(request, &opened)
         {
             return Ok(opened);

@@ -1,0 +1,182 @@
+//! The responses that a thread remembers, up to a number, a size and a number of open files.
+//!
+//! They are in two generations: one that is used moves to the younger, and when that is full, the
+//! elder is forgotten. Thus the ones used last stay, and none is searched for.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::rc::Rc;
+
+use super::{Known, Opened, Stamp};
+use crate::cache::key::Digest;
+use crate::cache::volume::Volume;
+
+/// The maximum number of responses that a thread remembers.
+const MOST: usize = 1024;
+
+/// The maximum length of all bodies that a thread remembers, in bytes.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+
+/// The maximum number of files that a thread keeps open.
+const MOST_OPEN: usize = 64;
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+/// The number of a volume, and the digest of a response.
+type Key = (u64, Digest);
+
+type Places = HashMap<Key, Place, BuildHasherDefault<Mixed>>;
+
+#[derive(Default)]
+struct Memory {
+    young: Places,
+    old: Places,
+    /// The length of the bodies in the younger generation.
+    bytes: usize,
+    /// The number of open files.
+    open: usize,
+}
+
+struct Place {
+    version: u64,
+    known: Rc<Known>,
+    /// The response if its body is in memory. Its file may be closed.
+    opened: Option<Rc<Opened>>,
+}
+
+impl Place {
+    fn bytes(&self) -> usize {
+        self.known.memory.as_ref().map_or(0, |body| body.len())
+    }
+
+    fn is_open(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.file.borrow().is_some())
+    }
+}
+
+impl Memory {
+    /// A place, which counts as used.
+    fn find(&mut self, key: &Key) -> Option<&Place> {
+        if !self.young.contains_key(key) {
+            let place = self.old.remove(key)?;
+            self.add(*key, place);
+        }
+        self.young.get(key)
+    }
+
+    /// Adds a place that is in no generation.
+    fn add(&mut self, key: Key, place: Place) {
+        let bytes = place.bytes();
+        if self.young.len() >= MOST / 2 || self.bytes + bytes > MOST_BYTES / 2 {
+            let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
+            self.open -= forgotten.values().filter(|place| place.is_open()).count();
+            self.bytes = 0;
+        }
+        self.bytes += bytes;
+        self.young.insert(key, place);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let young = self.young.remove(key);
+        self.bytes -= young.as_ref().map_or(0, Place::bytes);
+        if young.or_else(|| self.old.remove(key)).is_some_and(|place| place.is_open()) {
+            self.open -= 1;
+        }
+    }
+
+    fn keep(&mut self, key: Key, version: u64, opened: &Rc<Opened>) {
+        self.remove(&key);
+        let known = Rc::clone(&opened.known);
+        let stays_open = known.memory.is_some() && self.open < MOST_OPEN;
+        // By its path, a file that changes now would look the same.
+        if !stays_open && !known.is_settled {
+            return;
+        }
+        let opened = known.memory.is_some().then(|| Rc::clone(opened));
+        let place = Place { version, known, opened };
+        if let (Some(opened), false) = (&place.opened, stays_open) {
+            *opened.file.borrow_mut() = None;
+        }
+        self.open += usize::from(place.is_open());
+        self.add(key, place);
+    }
+
+    fn reuse(&mut self, key: &Key, version: u64, asks: bool) -> Option<Rc<Opened>> {
+        let place = self.find(key)?;
+        let opened = place.opened.as_ref()?;
+        if place.version == version {
+            if !asks && !place.is_open() {
+                return None;
+            }
+            if opened.is_unchanged() {
+                return Some(Rc::clone(opened));
+            }
+        }
+        self.remove(key);
+        None
+    }
+}
+
+/// A response whose body is in memory, if the thread has that version and its file is unchanged.
+/// With `asks`, a closed file is asked for by its path, which may wait for the disk.
+pub(crate) fn reuse(
+    volume: &Volume,
+    digest: &Digest,
+    version: u64,
+    asks: bool,
+) -> Option<Rc<Opened>> {
+    MEMORY.with_borrow_mut(|memory| memory.reuse(&(volume.number, *digest), version, asks))
+}
+
+/// What the thread knows of a file with this stamp.
+pub(super) fn remembered(volume: &Volume, digest: &Digest, stamp: Stamp) -> Option<Rc<Known>> {
+    MEMORY.with_borrow_mut(|memory| {
+        let place = memory.find(&(volume.number, *digest))?;
+        (place.known.stamp == stamp).then(|| Rc::clone(&place.known))
+    })
+}
+
+/// Remembers a response for further hits.
+pub(crate) fn keep(volume: &Volume, digest: &Digest, version: u64, opened: &Rc<Opened>) {
+    MEMORY.with_borrow_mut(|memory| memory.keep((volume.number, *digest), version, opened));
+}
+
+/// Forgets a response.
+pub(crate) fn forget(volume: &Volume, digest: &Digest) {
+    MEMORY.with_borrow_mut(|memory| memory.remove(&(volume.number, *digest)));
+}
+
+/// A hash of digests, which are hashes already. Whoever chooses keys so that their digests collide
+/// slows down the search among [`MOST`] at worst.
+#[derive(Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        /// The golden ratio, as an odd number.
+        const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(MIX);
+    }
+
+    fn write_usize(&mut self, _: usize) {
+        // All digests have one length.
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;
