@@ -224,6 +224,14 @@ impl Client {
         }
     }
 
+    /// Queues a copy of a few bytes, such as those of a chunk's head.
+    pub(crate) fn push_copy(&mut self, bytes: &[u8]) {
+        match &self.sink {
+            Sink::Client(_) if !bytes.is_empty() => self.queue.push_copy(bytes),
+            _ => self.push(Piece::copy(bytes)),
+        }
+    }
+
     /// Whether the queue is known to be empty, without asking the connection.
     pub(crate) fn has_left(&self) -> bool {
         self.queue.is_empty() && matches!(&self.sink, Sink::Client(exchange) if exchange.has_left())

@@ -171,7 +171,8 @@ impl Response {
                 let charset = &parameter[8..];
                 let charset = charset.strip_prefix(b"\"").unwrap_or(charset);
                 let charset = charset.strip_suffix(b"\"").unwrap_or(charset);
-                self.charset = charset.to_vec();
+                self.charset.clear();
+                self.charset.extend_from_slice(charset);
                 let is_usual = value[start..].strip_prefix(CHARSET) == Some(charset);
                 if !is_usual {
                     self.content_type_text.extend_from_slice(value);

@@ -173,7 +173,7 @@ fn location(reply: &mut Reply<'_>, out: &mut impl HeadWriter) -> bool {
 }
 
 /// Appends a decimal number of at least `width` digits.
-pub(super) fn number(out: &mut Vec<u8>, mut value: u64, width: usize) {
+pub(crate) fn number(out: &mut Vec<u8>, mut value: u64, width: usize) {
     let mut digits = [b'0'; 20];
     let mut start = digits.len();
     while value > 0 || digits.len() - start < width {

@@ -79,15 +79,31 @@ impl Queue {
     /// Resets the queue, and keeps the memory.
     pub(super) fn reset(&mut self) {
         self.clear();
-        (self.aio, self.front) = (Aio::Off, Front::default());
+        if !self.aio.is_off() {
+            self.aio = Aio::Off;
+        }
+        self.front.reset();
     }
 
     /// Appends a piece of `length` bytes, at least one.
     #[inline]
     pub(super) fn push(&mut self, piece: Piece, length: u64) {
         self.bytes += length;
-        if !self.join(&piece) && !self.join_file(&piece) {
+        if !self.join(&piece) && !self.join_small(&piece) {
             self.pieces.push_back(piece);
+        }
+    }
+
+    /// Appends a copy of a few bytes, at least one.
+    #[inline]
+    pub(super) fn push_copy(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        match self.pieces.back_mut() {
+            Some(Piece::Buf(buf, range)) if range.end == buf.len() && bytes.len() <= buf.room() => {
+                buf.extend_from_slice(bytes);
+                range.end = buf.len();
+            }
+            _ => self.pieces.push_back(Piece::copy(bytes)),
         }
     }
 
@@ -111,15 +127,20 @@ impl Queue {
         }
     }
 
-    /// Reads a small file behind the head in front of it. One `send` for both costs less than
-    /// `sendfile` saves, especially if the head would be held back for the file.
-    fn join_file(&mut self, piece: &Piece) -> bool {
-        let Piece::File(file, stretch) = piece else { return false };
-        if self.pieces.len() != 1 || stretch.end - stretch.start > SMALL_RESPONSE as u64 {
+    /// Reads a small file behind the head in front of it, or copies a small body that responses
+    /// share. One `send` for both costs less than `sendfile` saves, especially if the head would be
+    /// held back for the file, and less than the kernel takes to gather two pieces.
+    fn join_small(&mut self, piece: &Piece) -> bool {
+        let length = match piece {
+            Piece::File(_, stretch) => stretch.end - stretch.start,
+            Piece::Shared(_, part) => part.len() as u64,
+            _ => return false,
+        };
+        if self.pieces.len() != 1 || length > SMALL_RESPONSE as u64 {
             return false;
         }
         let Some(Piece::Buf(buf, range)) = self.pieces.front_mut() else { return false };
-        let length = (stretch.end - stretch.start) as usize;
+        let length = length as usize;
         if range.end != buf.len() || range.len() + length > SMALL_RESPONSE {
             return false;
         }
@@ -128,7 +149,13 @@ impl Queue {
             larger.extend_from_slice(&buf[range.clone()]);
             (*buf, *range) = (larger, 0..range.len());
         }
-        if read_small(&self.aio, file, stretch.start, length, buf).is_err() {
+        let joined = match piece {
+            Piece::File(file, stretch) => {
+                read_small(&self.aio, file, stretch.start, length, buf).is_ok()
+            }
+            other => other.bytes().map(|bytes| buf.extend_from_slice(bytes)).is_some(),
+        };
+        if !joined {
             return false;
         }
         range.end = buf.len();

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use weir_conf::{Arity, Contexts, Cx, Fault, Node, Value};
+use weir_engine::buffer;
 use weir_script::{Template, Variables};
 use weir_wire::header::{Known, Seen};
 
@@ -36,6 +37,9 @@ impl Value for Param {
 
 /// The prefix of the names of parameters that are the client's fields.
 const FIELD: &[u8] = b"HTTP_";
+
+/// The initial capacity for a name or a value, in bytes.
+const USUAL: usize = 1024;
 
 /// The compiled parameters of a location.
 pub(crate) struct Params {
@@ -105,12 +109,18 @@ impl Params {
         passes_client: bool,
         mut put: impl FnMut(&[u8], &[u8]),
     ) {
-        let (mut name, mut value) = (Vec::new(), Vec::new());
+        let (mut name, mut value) = (buffer::take(USUAL), buffer::take(USUAL));
         for param in &self.set {
-            value.clear();
-            param.value.eval(request, &mut value);
+            let value = match param.value.literal() {
+                Some(text) => text,
+                None => {
+                    value.clear();
+                    param.value.eval(request, &mut value);
+                    &value
+                }
+            };
             if !(param.if_not_empty && value.is_empty()) {
-                put(&param.name, &value);
+                put(&param.name, value);
             }
         }
         if let Some(conditions) = &request.attempts.cache.conditions {

@@ -3,6 +3,7 @@
 use weir_engine::TcpInfo;
 use weir_wire::proxy_protocol::TlvName;
 
+use crate::client::head;
 use crate::request::Request;
 
 fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
@@ -11,7 +12,7 @@ fn found(value: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 fn number_of(value: Option<u64>, out: &mut Vec<u8>) -> bool {
-    value.is_some_and(|value| found(value.to_string().as_bytes(), out))
+    value.map(|value| head::number(out, value, 1)).is_some()
 }
 
 /// `$binary_remote_addr`.
@@ -28,10 +29,7 @@ pub(super) fn remote_addr(request: &mut Request, _: &str, out: &mut Vec<u8>) -> 
 
 /// `$remote_port`.
 pub(super) fn remote_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    match request.remote.port() {
-        Some(port @ 1..) => found(port.to_string().as_bytes(), out),
-        _ => true,
-    }
+    port(request.remote.port().unwrap_or(0), out)
 }
 
 /// A part of the PROXY protocol header.
@@ -91,10 +89,7 @@ pub(super) fn server_addr(request: &mut Request, _: &str, out: &mut Vec<u8>) -> 
 
 /// `$server_port`.
 pub(super) fn server_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    match request.info.local.port() {
-        Some(port @ 1..) => found(port.to_string().as_bytes(), out),
-        _ => true,
-    }
+    port(request.info.local.port().unwrap_or(0), out)
 }
 
 /// `$server_name`.

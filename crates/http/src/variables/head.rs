@@ -2,6 +2,7 @@
 
 use weir_wire::header::Known;
 
+use crate::client::head::number;
 use crate::request::Request;
 
 /// Appends `value`, as a found variable.
@@ -78,7 +79,8 @@ pub(super) fn content_length(request: &mut Request, _: &str, out: &mut Vec<u8>) 
     match (request.head.get(Known::ContentLength), &request.body.content) {
         (Some(value), _) => found(value, out),
         (None, Some(content)) if request.body.chunked => {
-            found(content.len.to_string().as_bytes(), out)
+            number(out, content.len, 1);
+            true
         }
         (None, _) => false,
     }
@@ -98,7 +100,10 @@ pub(super) fn host(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 pub(super) fn request_port(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     match request.head.port {
         0 => true,
-        port => found(port.to_string().as_bytes(), out),
+        port => {
+            number(out, port.into(), 1);
+            true
+        }
     }
 }
 

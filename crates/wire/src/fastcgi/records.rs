@@ -75,6 +75,14 @@ impl Records {
         loop {
             match self.state {
                 State::Header => {
+                    if self.filled == 0
+                        && let Some(header) = input[*at..].first_chunk()
+                        && is_valid(header)
+                    {
+                        self.header = *header;
+                        self.filled = HEADER;
+                        *at += HEADER;
+                    }
                     while self.filled < HEADER {
                         let Some(&byte) = input.get(*at) else { return Ok(None) };
                         self.take_header(byte)?;
@@ -166,4 +174,11 @@ impl Records {
             self.state = State::Padding;
         }
     }
+}
+
+/// Whether a header is complete and valid, as most are when they come in one piece.
+fn is_valid(header: &[u8; HEADER]) -> bool {
+    let [version, kind, high, low, ..] = *header;
+    let is_kind = matches!(kind, STDOUT | STDERR | END_REQUEST);
+    version == VERSION && is_kind && high == 0 && low == REQUEST_ID
 }

@@ -110,7 +110,7 @@ pub(super) fn queue_chunk(
         return;
     }
     let head = weir_wire::h1::chunk_head(length as usize);
-    client.push(Piece::copy(&head));
+    client.push_copy(&head);
     for piece in pieces {
         client.push(piece);
     }

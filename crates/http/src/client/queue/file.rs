@@ -42,6 +42,14 @@ enum Next {
 }
 
 impl Front {
+    /// Forgets the file that was at the front.
+    pub(super) fn reset(&mut self) {
+        if self.reading.is_some() {
+            self.reading = None;
+        }
+        self.cached = 0;
+    }
+
     /// The next step with `stretch` of `file`, which is not empty: at most `most` bytes are sent by
     /// the kernel if it may send them, otherwise one read of `read` bytes.
     fn poll(
