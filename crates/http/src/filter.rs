@@ -181,8 +181,11 @@ impl Chain {
 
     /// Drops all filters.
     pub fn clear(&mut self) {
-        *self = Self { filters: std::mem::take(&mut self.filters), ..Self::default() };
-        self.filters.clear();
+        let Self { filters, split, ends_there } = self;
+        if !filters.is_empty() {
+            filters.clear();
+        }
+        (*split, *ends_there) = (None, false);
     }
 
     /// Pushes `input` through the filters of a part, and returns the output. `request` is the one

@@ -88,7 +88,7 @@ pub async fn begin(
     let outlasts_client = settings.outlasts_client;
     let mut pass =
         Pass { location, settings, next_upstream, tls, protocol, target, body, outlasts_client };
-    let mut keep: Option<Box<dyn Keep<'_> + '_>> = None;
+    let mut keep: Kept<'_> = None;
     if let Some(caching) = caching {
         if let Err(rejection) = receive(request, &pass).await {
             return rejection.into();
@@ -106,7 +106,7 @@ pub async fn begin(
         request.client.goes_on_alone();
         pass.outlasts_client |= keep.outlasts_client(request);
     }
-    run(request, &mut pass, keep).await
+    run(request, &mut pass, &mut keep).await
 }
 
 /// Looks for the response in the cache.
@@ -126,7 +126,7 @@ async fn ask_cache<'a>(
 type Kept<'a> = Option<Box<dyn Keep<'a> + 'a>>;
 
 /// Passes the request on, and sends the response.
-async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: Kept<'a>) -> Verdict {
+async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: &mut Kept<'a>) -> Verdict {
     if let Err(rejection) = receive(request, pass).await {
         return rejection.into();
     }
@@ -205,11 +205,11 @@ fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), Rejectio
 async fn give_up<'a>(
     request: &mut Request,
     pass: &Pass<'a>,
-    mut keep: Kept<'a>,
+    keep: &mut Kept<'a>,
     cause: Causes,
     status: u16,
 ) -> Verdict {
-    if let Some(keep) = &mut keep {
+    if let Some(keep) = keep {
         let case = Case::Failed(cause);
         if keep.answers(request, case) {
             return keep.answer(request, pass, case).await;
@@ -256,11 +256,11 @@ async fn respond<'a>(
     pass: &Pass<'a>,
     pick: &mut Pick<'_>,
     slot: &mut Option<UpstreamExchange>,
-    mut keep: Kept<'a>,
+    keep: &mut Kept<'a>,
 ) -> Verdict {
     pick.end_retry();
     let Some(exchange) = slot else { return Verdict::Status(502) };
-    if let Some(keep) = &mut keep
+    if let Some(keep) = keep.as_mut()
         && let Some(case) = Case::of_status(exchange.head.status)
         && keep.answers(request, case)
     {
@@ -274,7 +274,7 @@ async fn respond<'a>(
     }
     sticky::set_cookie(request, pass);
     if let Some(verdict) = headers::intercept(request, pass, exchange.head.status) {
-        if let (Some(keep), Verdict::Status(status)) = (&mut keep, verdict) {
+        if let (Some(keep), Verdict::Status(status)) = (keep, verdict) {
             keep.replaced(request, pass, status, true);
         }
         relay::keep_complete(pass, pick, slot);
@@ -297,7 +297,7 @@ async fn respond<'a>(
         return Box::pin(tunnel::run(request, pass, pick, exchange)).await;
     }
     if keep.as_mut().is_some_and(|keep| !keep.wants(request, pass, &exchange.head)) {
-        keep = None;
+        *keep = None;
     }
     relay::run(request, pass, pick, slot, keep).await
 }

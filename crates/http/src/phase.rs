@@ -199,8 +199,10 @@ pub(crate) async fn call(request: &mut Request, handler: Handler) -> Verdict {
 fn find_location(request: &mut Request) -> Option<Verdict> {
     let (location, redirects) = Held::find(request.server.clone(), |server| {
         let found = server.find(&request.uri);
-        for matched in found.captures {
-            matched.apply(request);
+        if !found.captures.is_empty() {
+            for matched in found.captures {
+                matched.apply(request);
+            }
         }
         (found.location, found.redirect_to_slash)
     });

@@ -121,8 +121,17 @@ impl CacheUse {
 
     /// Resets everything, and keeps the memory.
     pub(crate) fn reset(&mut self) {
-        self.key.clear();
-        let key = std::mem::take(&mut self.key);
-        *self = Self { key, ..Self::default() };
+        let Self { status, key, fetches, converts, conditions, update, end_waits, is_background } =
+            self;
+        *status = None;
+        key.clear();
+        (*fetches, *converts, *end_waits, *is_background) = (false, false, false, false);
+        // Most requests have neither, and need not look for what to drop.
+        if conditions.is_some() {
+            *conditions = None;
+        }
+        if update.is_some() {
+            *update = None;
+        }
     }
 }

@@ -151,8 +151,11 @@ impl BodyReader {
             }
             Self::Framed(framed) => return framed.take(input),
         };
-        let excess = (ended && !input.is_empty()).then(|| Note::new(Level::Warn, excess));
-        Ok(Taken { piece, ended, broken: false, notes: excess.into_iter().collect() })
+        let notes = match ended && !input.is_empty() {
+            true => vec![Note::new(Level::Warn, excess)],
+            false => Vec::new(),
+        };
+        Ok(Taken { piece, ended, broken: false, notes })
     }
 }
 

@@ -26,16 +26,15 @@ pub enum Passing<'a> {
     Not(Verdict),
 }
 
-/// The course toward a target, for a request whose location this is.
-pub(crate) type Plan = fn(&mut Request, Held<Location>, Target) -> Course;
-
 impl<'a> Passing<'a> {
-    /// Passes the request on to the destination of its location.
+    /// Passes the request on to the destination that `find` finds in its location, as `plan` says
+    /// for a target.
+    #[inline]
     pub(crate) fn to(
         request: &'a mut Request,
-        find: fn(&Location) -> Option<&Destination>,
+        find: impl Fn(&Location) -> Option<&Destination> + 'static,
         schemes: &'static Schemes,
-        plan: Plan,
+        plan: impl Fn(&mut Request, Held<Location>, Target) -> Course + 'static,
     ) -> Self {
         let location = request.location.clone();
         let Some(destination) = find(&location) else {
@@ -57,7 +56,13 @@ impl<'a> Passing<'a> {
 }
 
 /// Begins a pass toward a target.
-fn follow(request: &mut Request, location: Held<Location>, target: Target, plan: Plan) -> Course {
+#[inline]
+fn follow(
+    request: &mut Request,
+    location: Held<Location>,
+    target: Target,
+    plan: impl Fn(&mut Request, Held<Location>, Target) -> Course,
+) -> Course {
     request.attempts.begin_pass(target.scheme.text);
     plan(request, location, target)
 }

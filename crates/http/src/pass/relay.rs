@@ -37,7 +37,7 @@ pub(crate) async fn run<'a>(
     pass: &Pass<'a>,
     pick: &mut Pick<'_>,
     slot: &mut Option<UpstreamExchange>,
-    keep: Option<Box<dyn Keep<'a> + 'a>>,
+    keep: &mut Option<Box<dyn Keep<'a> + 'a>>,
 ) -> Verdict {
     let Some(exchange) = slot else { return Verdict::Status(502) };
     if let Err(rejection) = request.send_head() {
@@ -122,7 +122,7 @@ async fn body<'a>(
     request: &mut Request,
     pass: &Pass<'a>,
     exchange: &mut UpstreamExchange,
-    mut keep: Option<Box<dyn Keep<'a> + 'a>>,
+    keep: &mut Option<Box<dyn Keep<'a> + 'a>>,
 ) -> End {
     if let Some(attempt) = request.attempts.current() {
         attempt.body += exchange.input.len() as u64;
@@ -142,20 +142,36 @@ async fn body<'a>(
         keep_at_once(request, pass, keep, first.as_ref()).await;
     }
     match first {
-        Some(first) if ended && pass.settings.buffering => match request.push(first) {
-            Ok(()) => End::Complete,
-            Err(_) => End::Stuck,
-        },
+        Some(first) if ended && pass.settings.buffering => {
+            let pushed = match is_last(request, exchange) {
+                true => request.push_last(Some(first)),
+                false => request.push(first),
+            };
+            match pushed {
+                Ok(()) => End::Complete,
+                Err(_) => End::Stuck,
+            }
+        }
         None if ended => End::Complete,
         first => {
             Box::pin(async {
-                let kept = keep.map(|mut keep| keep.begin(request, pass));
+                let kept = keep.take().map(|mut keep| keep.begin(request, pass));
                 let mut relay = flow::Relay::new(request, pass, exchange, ended, kept);
                 relay.run(request, first).await
             })
             .await
         }
     }
+}
+
+/// Whether the end of the body is nothing but the end of its last piece: no filter, no trailer and
+/// no subrequest comes before it, which would have to see the upstream's exchange as complete.
+#[inline]
+fn is_last(request: &Request, exchange: &UpstreamExchange) -> bool {
+    !request.is_subrequest()
+        && request.chain.is_empty()
+        && request.before_last.is_empty()
+        && !matches!(exchange.head.body, BodyReader::Chunked(_))
 }
 
 /// Stores a body that consists of one piece at most.
@@ -168,7 +184,7 @@ async fn keep_at_once<'a>(
 ) {
     let mut kept = keep.begin(request, pass);
     let bytes = body.and_then(Piece::bytes);
-    if bytes.is_none_or(|bytes| kept.put(request, bytes).is_some()) {
+    if bytes.is_none_or(|bytes| kept.put_whole(request, bytes)) {
         kept.finish(request).await;
     }
 }
@@ -198,8 +214,10 @@ fn take(
             return Err(End::Broken);
         }
     };
-    for note in notes {
-        tell(request, pass, &note, first);
+    if !notes.is_empty() {
+        for note in notes {
+            tell(request, pass, &note, first);
+        }
     }
     if broken || ended && !input.is_empty() {
         head.reusable = false;

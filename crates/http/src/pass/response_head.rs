@@ -194,6 +194,14 @@ async fn last_words(
 
 const TOO_BIG: &str = "upstream sent too big header";
 
+/// Logs notes about a head.
+#[cold]
+fn tell(request: &Request, notes: Vec<Note>) {
+    for Note { level, text } in notes {
+        request.log_upstream(level, &format!("{text} while {READING}"));
+    }
+}
+
 /// Parses a head from the received bytes, after those of interim responses. Returns whether it is
 /// complete.
 pub(super) fn parse(
@@ -208,8 +216,8 @@ pub(super) fn parse(
         // That of an interim response, if there was one.
         head.length = 0;
         let read = pass.protocol.read_head(input.bytes(), headers, head);
-        for Note { level, text } in head.notes.drain(..) {
-            request.log_upstream(level, &format!("{text} while {READING}"));
+        if !head.notes.is_empty() {
+            tell(request, std::mem::take(&mut head.notes));
         }
         match read {
             Ok(true) if head.length > size => break TOO_BIG.to_owned(),

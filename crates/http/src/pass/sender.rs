@@ -143,7 +143,9 @@ impl Sender {
         channel: &mut Channel,
     ) -> Poll<Result<(), SendError>> {
         loop {
-            self.fill();
+            if self.body.is_some() {
+                self.fill();
+            }
             while self.streaming && self.body.is_none() && self.queued < STREAM_QUEUE {
                 match request.poll_body(cx) {
                     Poll::Ready(Ok(BodyStep::Data(data))) => {

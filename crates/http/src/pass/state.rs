@@ -140,8 +140,13 @@ impl Attempts {
     /// the log.
     pub(crate) fn begin_pass(&mut self, scheme: &'static str) {
         self.scheme = scheme;
-        self.shown = Shown::default();
+        let is_first = self.list.is_empty() && !self.new_pass;
         self.new_pass = true;
+        if is_first {
+            // A request begins without anything.
+            return;
+        }
+        self.shown = Shown::default();
         self.cache.begin_pass();
         clear(&mut self.headers);
         self.trailers.clear();

@@ -133,8 +133,10 @@ impl Request {
         if self.response.sent == Sent::All {
             return Ok(());
         }
-        for compute in std::mem::take(&mut self.before_last) {
-            compute(self);
+        if !self.before_last.is_empty() {
+            for compute in std::mem::take(&mut self.before_last) {
+                compute(self);
+            }
         }
         self.run_chain(piece, After::Finish)
     }

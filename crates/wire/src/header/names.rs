@@ -24,6 +24,7 @@ impl NameSet {
     }
 
     /// Whether the set has the name, whose id is `known`.
+    #[inline]
     pub fn contains(&self, name: &[u8], known: Known) -> bool {
         match known {
             Known::Other => self.others.iter().any(|other| name.eq_ignore_ascii_case(other)),
