@@ -104,3 +104,29 @@ fn a_small_file_is_sent_in_one_piece_with_its_head() {
         assert_eq!(queue(19_999..20_001), (b"head".to_vec(), 2, 6));
     });
 }
+
+#[test]
+fn a_small_shared_body_is_sent_in_one_piece_with_its_head() {
+    let body: Rc<[u8]> = (0..10_000_u32).map(|number| (number % 251) as u8).collect();
+    block_on(async {
+        let queue = |part: std::ops::Range<usize>| {
+            let (mut client, _other) = client();
+            client.push(Piece::copy(b"head"));
+            client.push(Piece::Shared(Rc::clone(&body), part));
+            let first = client.queue.front().and_then(Piece::bytes).unwrap().to_vec();
+            (first, client.queue.len(), client.queued())
+        };
+        let joined = [b"head", &body[300..5_300]].concat();
+        assert_eq!(queue(300..5_300), (joined, 1, 5_004));
+        assert_eq!(queue(0..8_190), (b"head".to_vec(), 2, 8_194), "too long");
+        let (mut client, _other) = client();
+        for _ in 0..2 {
+            client.push_copy(b"few");
+            client.push(Piece::Shared(Rc::clone(&body), 0..2_000));
+        }
+        assert_eq!(client.queued(), 2 * 2_003);
+        let all: Vec<u8> =
+            client.queue.iter().filter_map(Piece::bytes).flatten().copied().collect();
+        assert_eq!(all, [b"few", &body[..2_000]].concat().repeat(2));
+    });
+}
