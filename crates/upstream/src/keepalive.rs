@@ -173,7 +173,11 @@ impl<C> Pool<C> {
         let fits = |idle: &Idle<C>| {
             (!config.local || idle.tag == tag) && idle.usage.made == made && idle.address == address
         };
-        let idle = self.idle.remove(self.idle.iter().position(fits)?)?;
+        let idle = match self.idle.iter().position(fits)? {
+            // As with most; to remove it from the midst costs more.
+            0 => self.idle.pop_front()?,
+            at => self.idle.remove(at)?,
+        };
         self.recount(self.idle.len() + 1);
         Some((idle.connection, idle.usage))
     }
