@@ -1,10 +1,11 @@
 //! Files of responses, and what each thread remembers of them for further hits.
 //!
-//! The body of a small response stays in memory, and some of their files stay open: a hit then costs
-//! one system call (`fstat`, or `stat` of a closed one) before it is sent, which notices a file that
-//! was replaced, deleted or changed in place. A larger one is opened for each hit, so that a deleted
-//! file frees its blocks, but its head is not read again while the file is the same. The first hit
-//! reads the body to compare its sums, block by block; later ones leave it to the kernel.
+//! The body of a small response stays in memory, and some of their files stay open: a hit then
+//! costs one system call (`fstat`, or `stat` of a closed one) before it is sent, which notices a
+//! file that was replaced, deleted or changed in place. A larger one is opened for each hit, so
+//! that a deleted file frees its blocks, but its head is not read again while the file is the same.
+//! The first hit reads the body to compare its sums, block by block; later ones leave it to the
+//! kernel.
 
 use std::cell::{Cell, RefCell};
 use std::io;

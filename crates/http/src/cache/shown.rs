@@ -121,9 +121,18 @@ impl CacheUse {
 
     /// Resets everything, and keeps the memory.
     pub(crate) fn reset(&mut self) {
-        let Self { status, key, fetches, converts, conditions, update, end_waits, is_background } =
-            self;
-        *status = None;
+        let Self {
+            status,
+            key,
+            fetches,
+            converts,
+            conditions,
+            update,
+            end_waits,
+            is_background,
+            demands,
+        } = self;
+        (*status, *demands) = (None, None);
         key.clear();
         (*fetches, *converts, *end_waits, *is_background) = (false, false, false, false);
         // Most requests have neither, and need not look for what to drop.
