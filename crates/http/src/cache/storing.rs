@@ -115,7 +115,7 @@ impl Keeping for Storing<'_> {
         let whole = [&self.head.to_bytes(), bytes, &sums].concat();
         self.is_written = true;
         let put = self.file.put(&whole);
-        put.inspect_err(|error| failed(request, error)).is_ok()
+        put.inspect_err(|error| faults::not_kept(request, error)).is_ok()
     }
 
     fn is_behind(&self) -> bool {
