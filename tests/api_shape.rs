@@ -8,10 +8,12 @@ const CONF: &str = "
     upstream u { zone u 64k; server %a%; server 127.0.0.1:1 backup; queue 5; agent_check port=1; load_report; }
     limit_req_zone $arg_key zone=limit_req:64k rate=1r/s;
     limit_conn_zone $arg_key zone=limit_conn:64k;
+    proxy_cache_path %dir%/cache keys_zone=cache:64k max_size=1m;
     keyval_zone zone=keyval:64k timeout=1h; keyval $arg_key $value zone=keyval;
     server { listen 127.0.0.1:%port%; status_zone server_zone;
         location /api { api write=on; }
         location / { status_zone location_zone; limit_req zone=limit_req; limit_conn limit_conn 9;
+            proxy_cache cache;
             proxy_pass http://u; } }";
 
 /// The values of a path's parameters: those that exist, by the path.
@@ -22,6 +24,7 @@ const NAMES: &[(&str, &str)] = &[
     ("/http/location_zones/{zone}", "location_zone"),
     ("/http/limit_reqs/{zone}", "limit_req"),
     ("/http/limit_conns/{zone}", "limit_conn"),
+    ("/http/caches/{zone}", "cache"),
     ("/http/keyvals/{zone}", "keyval"),
 ];
 

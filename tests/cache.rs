@@ -27,16 +27,17 @@ pub(crate) fn caching_at(backend: &Backend, parameters: &str, conf: &str) -> Set
     Server::http(&http(parameters, conf)).set("backend", backend.address())
 }
 
-/// All files of the cache.
+/// All files of responses in the cache.
 pub(crate) fn files(server: &Server) -> Vec<PathBuf> {
-    below(&server.directory().join("cache"))
+    responses(&server.directory().join("cache"))
 }
 
-/// All files below a folder.
-pub(crate) fn below(folder: &Path) -> Vec<PathBuf> {
+/// All files in the folder of a cache but Weir's own.
+pub(crate) fn responses(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let each = entries.flat_map(|entry| match entry.path() {
-        path if path.is_dir() => below(&path),
+        path if path.ends_with("weir") => Vec::new(),
+        path if path.is_dir() => responses(&path),
         path => vec![path],
     });
     each.collect()

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::cache::{below, caching, caching_at, numbers, used};
+use crate::cache::{caching, caching_at, numbers, responses, used};
 use crate::harness::{
     Backend, Directory, HeldDisk, Operation, Reply, Server, Setup, is_root, skipped, until,
 };
@@ -208,12 +208,30 @@ fn a_read_only_disk_is_used_for_hits() {
     server.wait_log("unlink() \"");
     assert_eq!(right(&server, "/works/before/30000"), "MISS");
     assert!(disk.with("remount,rw"));
-    until("the purged file to go", || below(&disk.path.join("cache")).len() == 2);
+    until("the purged file to go", || responses(&disk.path.join("cache")).len() == 2);
     works(&server, "after");
     server.pause();
     server.resume();
     assert_eq!(right(&server, "/works/before/30000"), "MISS");
     assert_eq!(right(&server, "/works/before/10"), "HIT");
+}
+
+/// What the purger cannot be told is done at once, and said if it cannot be.
+#[test]
+fn a_wildcard_purge_on_a_read_only_disk_fails() {
+    let Some(disk) = SmallDisk::mount("8m") else { return };
+    let backend = sized();
+    let place = disk.path.join("cache").display().to_string();
+    let purges = "proxy_cache_key $uri; proxy_cache_purge $arg_purge;";
+    let parameters = "keys_zone=one:1m use_temp_path=off purger=on";
+    let server = on_disk(&backend, parameters, &place).set("more", purges).start();
+    works(&server, "before");
+    assert!(disk.with("remount,ro"));
+    assert_eq!(server.get("/works/*?purge=1").status, 500);
+    assert_eq!(right(&server, "/works/before/10"), "MISS");
+    assert!(disk.with("remount,rw"));
+    until("the purged files to go", || responses(&disk.path.join("cache")).is_empty());
+    assert_eq!(server.get("/works/*?purge=1").status, 204);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod harness;
 
 mod access;
 mod api;
+mod api_caches;
 mod api_shape;
 mod api_state;
 mod applications;
@@ -19,7 +20,9 @@ mod cache_damage;
 mod cache_disk;
 mod cache_files;
 mod cache_fire;
+mod cache_index;
 mod cache_limits;
+mod cache_purger;
 mod cache_rfc9111;
 mod cache_stale;
 mod cache_waiting;

@@ -6,6 +6,7 @@
 //! table.
 
 mod account;
+mod cache;
 mod load;
 mod machine;
 mod reload;
@@ -78,6 +79,13 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
         // The benchmark of a crate, without other servers.
         let bench = ["bench", "--quiet", "--package", "weir-upstream", "--bench", "picks"];
         return cargo::succeed(&mut cargo::cargo(&bench));
+    }
+    if let ["cache", arguments @ ..] = arguments {
+        let binary = match std::env::var_os("WEIR_BINARY") {
+            Some(binary) => binary.into(),
+            None => release::build()?,
+        };
+        return cache::run(&binary, side::NGINX.as_ref(), arguments);
     }
     let mut order = order(arguments)?;
     if cfg!(debug_assertions) {

@@ -8,7 +8,8 @@
 //!                                 │
 //!            upstream ─▶ freshness ─▶ temporary file ─▶ named file ─▶ index
 //!
-//!  beside requests: loader (files of earlier processes), manager (inactive, max_size, min_free)
+//!  beside requests: loader (files of earlier processes), manager (inactive, max_size, min_free),
+//!                   recorder (the index file), purger (wildcards)
 //! ```
 //!
 //! A file is complete and checked, or does not exist: it gets its name when its last byte has been
@@ -18,6 +19,7 @@
 pub(crate) mod answer;
 mod background;
 pub(crate) mod consult;
+pub(crate) mod counters;
 pub(crate) mod duties;
 mod faults;
 mod fetch;
@@ -26,6 +28,8 @@ pub(crate) mod freshness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub(crate) mod index;
+pub(crate) mod index_codec;
+mod index_file;
 pub(crate) mod key;
 mod lock;
 mod opened;
@@ -38,4 +42,5 @@ mod storing;
 pub(crate) mod valid;
 pub(crate) mod variables;
 pub(crate) mod volume;
+mod wildcards;
 pub(crate) mod zone;

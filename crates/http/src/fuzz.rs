@@ -14,6 +14,7 @@ use weir_wire::request::Version;
 
 pub use crate::cache::file::fuzz_file as cache_file;
 pub use crate::cache::fuzz::{damaged_file as cache_damage, fields as cache_fields};
+pub use crate::cache::index_codec::fuzz_index as cache_index;
 pub use crate::cache::rfc9111::fuzz::fuzz_rules as cache_rules;
 use crate::client::memory::Answer;
 use crate::client::memory::pair;

@@ -89,14 +89,18 @@ pub async fn begin(
     let mut pass =
         Pass { location, settings, next_upstream, tls, protocol, target, body, outlasts_client };
     let mut keep: Kept<'_> = None;
+    let mut counters = None;
     if let Some(caching) = caching {
         if let Err(rejection) = receive(request, &pass).await {
             return rejection.into();
         }
         match ask_cache(request, &pass, caching).await {
             Consulted::Answered(verdict) => return verdict,
-            Consulted::Fetch(fetch) => keep = Some(fetch),
             Consulted::Invalidates(invalidation) => keep = Some(invalidation),
+            Consulted::Fetch(fetch) => {
+                counters = Some(fetch.counters());
+                keep = Some(fetch);
+            }
             Consulted::Uncached => {}
         }
     } else if settings.store.is_on() {
@@ -106,7 +110,12 @@ pub async fn begin(
         request.client.goes_on_alone();
         pass.outlasts_client |= keep.outlasts_client(request);
     }
-    run(request, &mut pass, &mut keep).await
+    let verdict = run(request, &mut pass, &mut keep).await;
+    if let Some(counters) = counters {
+        let bytes = request.attempts.current().map_or(0, |attempt| attempt.body);
+        counters.count_fetched(request.attempts.cache.status, bytes);
+    }
+    verdict
 }
 
 /// Looks for the response in the cache.

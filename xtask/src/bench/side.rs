@@ -50,7 +50,7 @@ pub(super) struct Side {
 const SPLICE: &str = "splice";
 
 /// Debian's path of nginx.
-const NGINX: &str = "/usr/sbin/nginx";
+pub(super) const NGINX: &str = "/usr/sbin/nginx";
 
 /// Debian's path of HAProxy.
 const HAPROXY: &str = "/usr/sbin/haproxy";

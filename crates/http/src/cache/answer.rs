@@ -100,6 +100,7 @@ fn begin(
     if request.attempts.cache.demands.is_some() {
         shown::complete(request, opened);
     }
+    opened.counters.count(status, opened.head.body);
     request.send_head().map_err(Into::into)
 }
 

@@ -208,6 +208,9 @@ impl<'a> Consult<'a> {
     fn look_up(&mut self, request: &Request) {
         let index = &self.volume.index;
         self.was_cold = index.is_cold();
+        if let Some(before) = self.volume.wildcards.before(&request.attempts.cache.key) {
+            purge::remove_before(self.volume, &self.main, before);
+        }
         self.terms.chosen = false;
         self.looked = index.look_up(&self.main, Now::of_turn(), &self.terms);
         (self.digest, self.varied) = (self.main, None);
@@ -230,7 +233,9 @@ impl<'a> Consult<'a> {
         pass: &Pass<'a>,
     ) -> Consulted<'a> {
         if self.purges {
-            return Consulted::Answered(purge::purge(request, self.volume, &self.main).await);
+            let has_purger = self.path.limits.has_purger;
+            let purged = purge::purge(request, self.volume, &self.main, has_purger).await;
+            return Consulted::Answered(purged);
         }
         let consulted = self.decide(request, pass).await;
         unless_only_cached(request, consulted)
@@ -270,6 +275,7 @@ impl<'a> Consult<'a> {
                 },
                 Looked::Failed(status) => {
                     request.attempts.cache.status = Some(Status::Hit);
+                    self.volume.counters.count(Status::Hit, 0);
                     return Consulted::Answered(Verdict::Status(status));
                 }
                 Looked::Absent(whose) => {

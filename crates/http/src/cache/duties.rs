@@ -17,6 +17,9 @@ use crate::snapshot::Configuration;
 
 mod loader;
 mod manager;
+mod purger;
+mod recorder;
+mod walk;
 
 /// The duties of the caches that the configuration uses.
 pub(crate) fn find(configuration: &Arc<Configuration>, slot: &'static Slot<Caching>) -> Vec<Duty> {
@@ -29,8 +32,11 @@ pub(crate) fn find(configuration: &Arc<Configuration>, slot: &'static Slot<Cachi
         }
     }
     let duties = found.into_iter().flat_map(|(name, (volume, limits))| {
+        volume.note_max_size(limits.max_size);
         let load = duty("load", &name, &volume, limits.clone(), loader::load);
-        [load, duty("manage", &name, &volume, limits, manager::manage)]
+        let record = duty("record", &name, &volume, limits.clone(), recorder::record);
+        let purge = duty("purge", &name, &volume, limits.clone(), purger::purge);
+        [load, record, purge, duty("manage", &name, &volume, limits, manager::manage)]
     });
     duties.collect()
 }
@@ -62,9 +68,9 @@ impl Spell {
         Self { pace, files: 0, began: Instant::now() }
     }
 
-    /// Counts a file. Returns whether the work pauses.
-    fn is_over(&mut self) -> bool {
-        self.files += 1;
+    /// Counts files. Returns whether the work pauses.
+    fn is_over(&mut self, files: u64) -> bool {
+        self.files += files;
         self.files >= self.pace.files.max(1) || self.began.elapsed() >= self.pace.threshold
     }
 }

@@ -9,6 +9,7 @@ use weir_wire::header::Known;
 
 use super::answer;
 use super::consult;
+use super::counters::CacheCounters;
 use super::faults;
 use super::file::{Head, Times};
 use super::freshness;
@@ -69,6 +70,11 @@ impl<'a> Fetch<'a> {
     ) -> Self {
         let head = Head { main, ..Head::default() };
         Self { caching, volume, path, main, digest, claim, candidate, head, length: None }
+    }
+
+    /// The counters of the cache.
+    pub(crate) fn counters(&self) -> CacheCounters {
+        self.volume.counters.clone()
     }
 
     /// How long to keep a response with the received fields, which the status decides unless they

@@ -21,12 +21,18 @@ use weir_edge::zone::{PAGE, room};
 
 use super::file::Times;
 use super::key::Digest;
-use super::lock::{Ended, Turn};
+use super::lock::Turn;
 
+mod claim;
+mod nodes;
 mod outside;
+mod record;
 mod shard;
 
-use shard::{Entry, Shard};
+pub(crate) use claim::Claim;
+use nodes::Place;
+pub(crate) use record::{Clocks, Confirmed, Mark};
+use shard::{Gone, Shard};
 
 /// The memory of an entry, by which the size of `keys_zone` limits their number: "one megabyte can
 /// store about 8 thousand keys".
@@ -37,6 +43,9 @@ const MOST_SHARDS: u64 = 16;
 
 /// The least number of entries of a shard.
 const LEAST_ENTRIES: u64 = 256;
+
+/// The number of the first version; smaller ones have a meaning of their own.
+pub(crate) const FIRST_VERSION: u64 = 3;
 
 /// The time of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,40 +139,6 @@ pub(crate) enum Whose {
     Free,
 }
 
-/// The turn to fetch a response. It ends when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    index: Arc<Index>,
-    digest: Digest,
-    turn: Arc<Turn>,
-    how: Ended,
-}
-
-impl Claim {
-    /// The turn.
-    pub(crate) fn turn(&self) -> Arc<Turn> {
-        Arc::clone(&self.turn)
-    }
-
-    /// Notes that the response is not kept.
-    pub(crate) fn is_not_kept(&mut self) {
-        self.how = Ended::NotKept;
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut shard = self.index.shard(&self.digest);
-        if let Some(entry) = shard.get_mut(&self.digest)
-            && entry.turn.as_ref().is_some_and(|(turn, _)| Arc::ptr_eq(turn, &self.turn))
-        {
-            entry.turn = None;
-        }
-        drop(shard);
-        self.turn.end(self.how);
-    }
-}
-
 /// The index of a cache.
 #[derive(Debug)]
 pub(crate) struct Index {
@@ -191,82 +166,85 @@ impl Index {
             shards: (0..shards).map(shard).collect(),
             size: AtomicU64::new(size),
             bytes: AtomicU64::new(0),
-            next_version: AtomicU64::new(1),
+            next_version: AtomicU64::new(FIRST_VERSION),
             doomed: Mutex::default(),
             cold: AtomicBool::new(true),
         })
     }
 
     fn shard(&self, digest: &Digest) -> MutexGuard<'_, Shard> {
-        let at = usize::from(digest.0[0]) & (self.shards.len() - 1);
+        self.part(usize::from(digest.0[0]) & (self.shards.len() - 1))
+    }
+
+    fn part(&self, at: usize) -> MutexGuard<'_, Shard> {
         self.shards[at].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn each(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+        (0..self.shards.len()).map(|at| self.part(at))
     }
 
     /// Looks a digest up.
     pub(crate) fn look_up(self: &Arc<Self>, digest: &Digest, now: Now, terms: &Terms) -> Looked {
         let mut shard = self.shard(digest);
-        let Some(entry) = shard.touch(digest, now) else {
-            let (entry, dropped) = shard.add(*digest, now);
-            entry.uses = 1;
-            let looked = self.absent(entry, digest, now, terms);
-            drop(shard);
-            self.push_out(dropped);
-            return looked;
+        let (place, dropped) = shard.enter(digest, now);
+        let looked = match place {
+            Some(place) => self.look_at(&mut shard, place, digest, now, terms),
+            None => Looked::Scarce,
         };
-        if let (Some(file), false) = (&entry.file, terms.chosen)
-            && let Some(varied) = &file.kept.varied
-        {
-            return Looked::Varied(varied.clone());
-        }
-        if terms.counts {
-            entry.uses = entry.uses.saturating_add(1);
-        }
-        if let Some((status, until)) = entry.error {
-            if now.mono <= until {
-                return Looked::Failed(status);
-            }
-            entry.error = None;
-        }
-        let Some(file) = &entry.file else { return self.absent(entry, digest, now, terms) };
-        let late = file.late(now);
-        let Some(late) = late else { return Looked::Fresh(file.version) };
-        let Times { updating, error, .. } = file.kept.times;
-        let version = file.version;
-        let whose = self.claim(entry, digest, now, None);
-        let within = |window: u32| late <= u64::from(window) * 1000;
-        let (updating, error) = (within(updating), within(error));
-        Looked::Stale(Stale { version, whose, updating, error })
+        drop(shard);
+        self.push_out(dropped);
+        looked
     }
 
-    fn absent(
+    fn look_at(
         self: &Arc<Self>,
-        entry: &mut Entry,
+        shard: &mut Shard,
+        place: Place,
         digest: &Digest,
         now: Now,
         terms: &Terms,
     ) -> Looked {
-        if entry.uses < terms.min_uses {
-            return Looked::Scarce;
+        if let (Some(varied), false) = (shard.varied(place), terms.chosen) {
+            return Looked::Varied(varied);
         }
-        Looked::Absent(match terms.lock {
-            Some(age) => self.claim(entry, digest, now, Some(age)),
-            None => Whose::Free,
-        })
+        let node = shard.node_mut(place);
+        node.uses = node.uses.saturating_add(u16::from(terms.counts)).max(1);
+        let is_scarce = u32::from(node.uses) < terms.min_uses.min(u32::from(u16::MAX));
+        if let Some((status, until)) = shard.rare(place).and_then(|rare| rare.error) {
+            if now.mono <= until {
+                return Looked::Failed(status);
+            }
+            shard.set_error(place, None);
+        }
+        let node = shard.node(place);
+        if !node.has_file() {
+            if is_scarce {
+                return Looked::Scarce;
+            }
+            return Looked::Absent(match terms.lock {
+                Some(age) => self.claim(shard, place, digest, now, Some(age)),
+                None => Whose::Free,
+            });
+        }
+        let version = node.version;
+        let Some(late) = node.late(now) else { return Looked::Fresh(version) };
+        let within = |window: u32| late <= u64::from(window) * 1000;
+        let (updating, error) = (within(node.updating), within(node.error));
+        let whose = self.claim(shard, place, digest, now, None);
+        Looked::Stale(Stale { version, whose, updating, error })
     }
 
     /// Takes the turn, unless another has it that is not older than `age`.
     fn claim(
         self: &Arc<Self>,
-        entry: &mut Entry,
+        shard: &mut Shard,
+        place: Place,
         digest: &Digest,
         now: Now,
         age: Option<Duration>,
     ) -> Whose {
-        if let Some((turn, since)) = &entry.turn {
+        if let Some((turn, since)) = shard.rare(place).and_then(|rare| rare.turn.as_ref()) {
             let passed = Duration::from_millis(now.mono.saturating_sub(*since));
             let left = age.unwrap_or(Duration::MAX).saturating_sub(passed);
             if !left.is_zero() {
@@ -274,16 +252,15 @@ impl Index {
             }
         }
         let turn = Arc::new(Turn::default());
-        entry.turn = Some((Arc::clone(&turn), now.mono));
-        Whose::Mine(Claim { index: Arc::clone(self), digest: *digest, turn, how: Ended::Again })
+        shard.set_turn(place, Some((Arc::clone(&turn), now.mono)));
+        Whose::Mine(Claim::new(Arc::clone(self), *digest, turn))
     }
 
     /// Where a response to a request with this variant is stored: under the main key, or, if that
     /// has another variant by the same `Vary`, under the variant.
     pub(crate) fn place(&self, main: &Digest, vary: &[u8], variant: &Digest) -> Digest {
-        let mut shard = self.shard(main);
-        let file = shard.get_mut(main).and_then(|entry| entry.file.as_ref());
-        match file.and_then(|file| file.kept.varied.as_ref()) {
+        let shard = self.shard(main);
+        match shard.find(main).and_then(|place| shard.varied(place)) {
             Some(other) if *other.vary == *vary && other.variant != *variant => *variant,
             _ => *main,
         }
@@ -292,84 +269,112 @@ impl Index {
     /// Notes that a response is in the file of `digest`, and returns the number of its version.
     pub(crate) fn stored(&self, digest: &Digest, kept: Kept, now: Now) -> u64 {
         let version = self.next_version.fetch_add(1, Relaxed);
-        let (main, size) = (kept.main, kept.size);
-        self.bytes.fetch_add(size, Relaxed);
+        self.set(digest, &kept, version, now);
+        version
+    }
+
+    fn set(&self, digest: &Digest, kept: &Kept, version: u64, now: Now) {
         let mut shard = self.shard(digest);
-        let (before, dropped) = match shard.touch(digest, now) {
-            Some(entry) => (entry.put(kept, version, now), None),
-            None => {
-                let (entry, dropped) = shard.add(*digest, now);
-                (entry.put(kept, version, now), dropped)
-            }
+        let (place, dropped) = shard.enter(digest, now);
+        if let Some(place) = place {
+            self.account(shard.put(place, kept, version, now));
+        }
+        drop(shard);
+        self.push_out(dropped);
+        self.relate(&kept.main, digest, now);
+    }
+
+    /// Notes a variant of a main key, which may not have been found yet.
+    fn relate(&self, main: &Digest, digest: &Digest, now: Now) {
+        if main == digest {
+            return;
+        }
+        let mut shard = self.shard(main);
+        let (place, dropped) = match shard.find(main) {
+            None => shard.enter(main, now),
+            found => (found, None),
+        };
+        self.tie(shard, place, digest);
+        self.push_out(dropped);
+    }
+
+    /// Notes a variant in the entry of its main key, if that could be made.
+    fn tie(&self, mut shard: MutexGuard<'_, Shard>, main: Option<Place>, variant: &Digest) {
+        let excess = match main {
+            Some(place) => shard.relate(place, *variant),
+            None => Some(*variant),
         };
         drop(shard);
-        self.bytes.fetch_sub(before, Relaxed);
-        self.push_out(dropped);
-        if main != *digest {
-            let (excess, dropped) = self.shard(&main).relate(main, *digest, now);
-            self.push_out(dropped);
-            self.abandon(excess);
-        }
-        version
+        self.abandon(excess);
+    }
+
+    /// Adds to the bytes of all files.
+    fn account(&self, difference: i64) {
+        self.bytes.fetch_add(difference.cast_unsigned(), Relaxed);
     }
 
     /// Notes a response that was found in a file, unless the index has one. Returns whether it has
     /// been added.
     pub(crate) fn found(&self, digest: &Digest, kept: Kept, now: Now) -> bool {
-        let is_known =
-            |shard: &mut Shard| shard.get_mut(digest).is_some_and(|entry| entry.file.is_some());
-        if is_known(&mut self.shard(digest)) {
+        if self.has_file(digest) {
             return false;
         }
-        self.stored(digest, kept, now);
+        self.set(digest, &kept, record::SEEN, now);
         true
     }
 
     /// Notes that a response has been revalidated.
     pub(crate) fn renewed(&self, digest: &Digest, version: u64, times: Times, now: Now) {
         let mut shard = self.shard(digest);
-        if let Some(entry) = shard.get_mut(digest)
-            && let Some(file) = entry.file.as_mut().filter(|file| file.version == version)
+        if let Some(place) = shard.find(digest)
+            && shard.node(place).version == version
         {
-            file.renew(times, now);
+            shard.renew(place, times, now);
         }
     }
 
     /// Notes that a fetch has failed with this status, which is the answer for some time.
     pub(crate) fn failed(&self, digest: &Digest, status: u16, seconds: i64, now: Now) {
         let until = now.mono.saturating_add(seconds.unsigned_abs().saturating_mul(1000));
-        if let Some(entry) = self.shard(digest).get_mut(digest) {
-            entry.error = Some((status, until));
+        let mut shard = self.shard(digest);
+        if let Some(place) = shard.find(digest) {
+            shard.set_error(place, Some((status, until)));
         }
     }
 
     /// Forgets a version whose file is missing or broken.
     pub(crate) fn lost(&self, digest: &Digest, version: u64) {
         let mut shard = self.shard(digest);
-        let Some(entry) = shard.get_mut(digest) else { return };
-        if entry.file.as_ref().is_some_and(|file| file.version == version)
-            && let Some(file) = entry.file.take()
+        if let Some(place) = shard.find(digest)
+            && shard.node(place).version == version
         {
-            self.bytes.fetch_sub(file.kept.size, Relaxed);
+            self.bytes.fetch_sub(shard.take_file(place), Relaxed);
         }
+    }
+
+    /// The number that the next version of a response gets, or a smaller one.
+    pub(crate) fn coming_version(&self) -> u64 {
+        self.next_version.load(Relaxed)
     }
 
     /// Removes a response with all its variants, and returns the digests of their files.
     pub(crate) fn purge(&self, main: &Digest) -> Vec<Digest> {
         let mut gone = Vec::new();
         if let Some(entry) = self.remove(main) {
-            gone.extend(entry.file.is_some().then_some(*main));
-            let had_file = |digest: &Digest| self.remove(digest).is_some_and(|e| e.file.is_some());
+            gone.extend(entry.size.map(|_| *main));
+            let had_file = |digest: &Digest| self.remove(digest).is_some_and(|e| e.size.is_some());
             gone.extend(entry.variants.into_iter().filter(had_file));
         }
         gone
     }
 
     /// Removes an entry, and takes its file off the account.
-    fn remove(&self, digest: &Digest) -> Option<Entry> {
-        let entry = self.shard(digest).remove(digest)?;
-        self.bytes.fetch_sub(entry.size(), Relaxed);
-        Some(entry)
+    fn remove(&self, digest: &Digest) -> Option<Gone> {
+        let mut shard = self.shard(digest);
+        let place = shard.find(digest)?;
+        let gone = shard.remove(place);
+        self.bytes.fetch_sub(gone.size.unwrap_or(0), Relaxed);
+        Some(gone)
     }
 
     /// Removes the entry that was used least recently, if it was not used for `inactive`. Returns
@@ -401,9 +406,9 @@ impl Index {
     }
 
     /// Settles the account of an entry that was pushed out of a full zone.
-    fn push_out(&self, entry: Option<Entry>) {
+    fn push_out(&self, entry: Option<Gone>) {
         let Some(entry) = entry else { return };
-        self.bytes.fetch_sub(entry.size(), Relaxed);
+        self.bytes.fetch_sub(entry.size.unwrap_or(0), Relaxed);
         self.doom(&entry);
         self.abandon(entry.variants);
     }
@@ -417,8 +422,8 @@ impl Index {
         }
     }
 
-    fn doom(&self, entry: &Entry) {
-        self.doom_files(entry.file.is_some().then_some(entry.digest));
+    fn doom(&self, entry: &Gone) {
+        self.doom_files(entry.size.is_some().then_some(entry.digest));
     }
 
     /// Whether there are files without an entry.
@@ -433,7 +438,8 @@ impl Index {
 
     /// Whether a file with this digest is in use.
     pub(crate) fn has_file(&self, digest: &Digest) -> bool {
-        self.shard(digest).get_mut(digest).is_some_and(|entry| entry.file.is_some())
+        let shard = self.shard(digest);
+        shard.find(digest).is_some_and(|place| shard.node(place).has_file())
     }
 
     /// The bytes of all files.

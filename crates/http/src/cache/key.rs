@@ -129,7 +129,7 @@ pub(crate) struct Levels([u8; Self::MOST]);
 
 impl Levels {
     /// The maximum number of levels.
-    const MOST: usize = 3;
+    pub(crate) const MOST: usize = 3;
 
     /// Parses `1:2:2`; an empty text means no levels.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
@@ -145,6 +145,11 @@ impl Levels {
             };
         }
         Some(levels)
+    }
+
+    /// The numbers of digits, as the index file has them.
+    pub(crate) fn to_bytes(self) -> [u8; Self::MOST] {
+        self.0
     }
 
     /// The number of levels.

@@ -18,6 +18,7 @@ use rustix::fs::FileType;
 use weir_engine::file_io::File;
 use weir_wire::header::Headers;
 
+use super::counters::CacheCounters;
 use super::file::{self, BLOCK, Broken, Head};
 use super::index::{Kept, Varied};
 use super::key::Digest;
@@ -42,8 +43,8 @@ pub(crate) struct Opened {
     path: PathBuf,
     /// None once it is closed, which happens only if the body is in memory.
     file: RefCell<Option<Rc<File>>>,
-    /// Whether the head was read for this, rather than remembered.
-    pub(crate) is_new: bool,
+    /// The counters of the cache.
+    pub(crate) counters: CacheCounters,
 }
 
 /// What is known of a response's file.
@@ -152,12 +153,12 @@ impl Opened {
             return Err(Lost::Broken("is no file"));
         }
         let known = remembered(volume, digest, stamp).filter(|known| known.head.key == key);
-        let is_new = known.is_none();
         let known = match known {
             Some(known) => known,
             None => Rc::new(Known::read(request, &file, stamp, digest, key).await?),
         };
-        Ok(Self { known, path, file: RefCell::new(Some(file)), is_new })
+        let (file, counters) = (RefCell::new(Some(file)), volume.counters.clone());
+        Ok(Self { known, path, file, counters })
     }
 
     /// What the index has to know of it.

@@ -43,6 +43,10 @@ pub(crate) struct Limits {
     pub(crate) manager: Pace,
     /// The pace of reading the files of an earlier process.
     pub(crate) loader: Pace,
+    /// Whether purges of all keys with a prefix are left to the purger.
+    pub(crate) has_purger: bool,
+    /// The pace of the purger.
+    pub(crate) purger: Pace,
 }
 
 /// The pace of work on files: it pauses after a number of files, or after some time.
@@ -60,6 +64,14 @@ impl Default for Pace {
     fn default() -> Self {
         let (threshold, sleep) = (Duration::from_millis(200), Duration::from_millis(50));
         Self { files: 100, threshold, sleep }
+    }
+}
+
+impl Pace {
+    /// The pace of the purger by default.
+    fn of_purger() -> Self {
+        let pause = Duration::from_millis(50);
+        Self { files: 10, threshold: pause, sleep: pause }
     }
 }
 
@@ -82,6 +94,8 @@ impl CachePath {
                 min_free: 0,
                 manager: Pace::default(),
                 loader: Pace::default(),
+                has_purger: false,
+                purger: Pace::of_purger(),
             },
         };
         for word in &node.args[1..] {
@@ -143,6 +157,13 @@ impl CachePath {
                 }
                 self.name = String::from_utf8_lossy(&value[..colon]).into_owned();
             }
+            b"purger" => {
+                limits.has_purger = match value {
+                    b"on" => true,
+                    b"off" => false,
+                    _ => return Err(invalid("purger value")),
+                };
+            }
             b"inactive" => {
                 limits.inactive = parse_sec(value).ok_or_else(|| invalid("inactive value"))?;
             }
@@ -159,6 +180,9 @@ impl CachePath {
             b"manager_files" => limits.manager.files = number("manager_files value")?,
             b"manager_sleep" => limits.manager.sleep = millis("manager_sleep value")?,
             b"manager_threshold" => limits.manager.threshold = millis("manager_threshold value")?,
+            b"purger_files" => limits.purger.files = number("purger_files value")?,
+            b"purger_sleep" => limits.purger.sleep = millis("purger_sleep value")?,
+            b"purger_threshold" => limits.purger.threshold = millis("purger_threshold value")?,
             _ => return Err(Fault::parameter(word)),
         }
         Ok(())

@@ -27,6 +27,9 @@ struct Removal {
 }
 
 impl Removal {
+    /// There were some, or will be.
+    const FOUND: Self = Self { found: true, stays: None };
+
     fn add(&mut self, other: Self) {
         self.found |= other.found;
         self.stays = self.stays.take().or(other.stays);
@@ -49,16 +52,24 @@ impl Removal {
 /// Removes the response with the request's key, or all whose keys begin like one that ends in an
 /// asterisk. When the client has its answer, none of them is used any more. If a file could not be
 /// deleted, the answer is 500, since a process that starts now would find it; the manager goes on
-/// trying.
-pub(super) async fn purge(request: &mut Request, volume: &Arc<Volume>, main: &Digest) -> Verdict {
+/// trying. With a purger, it deletes the files of the latter later on.
+pub(super) async fn purge(
+    request: &mut Request,
+    volume: &Arc<Volume>,
+    main: &Digest,
+    has_purger: bool,
+) -> Verdict {
     let (volume, main) = (Arc::clone(volume), *main);
     let key = request.attempts.cache.key.clone();
     let removed = on_a_thread(move || match key.strip_suffix(b"*") {
-        Some(prefix) => remove_all(&volume, |head| head.key.starts_with(prefix)),
+        // What the purger cannot be told is done at once.
+        Some(prefix) if has_purger && leave(&volume, prefix) => Removal::FOUND,
+        Some(prefix) => remove_all(&volume, |_| true, |head| head.key.starts_with(prefix)),
         // Variants may be there that the index does not know yet.
         None if volume.index.is_cold() => {
+            let is_unknown = |digest: &Digest| !volume.index.has_file(digest);
             let mut removal = remove(&volume, &main);
-            removal.add(remove_all(&volume, |head| head.main == main));
+            removal.add(remove_all(&volume, is_unknown, |head| head.main == main));
             removal
         }
         None => remove(&volume, &main),
@@ -74,12 +85,23 @@ pub(super) async fn purge(request: &mut Request, volume: &Arc<Volume>, main: &Di
     }
 }
 
-/// Removes all responses whose heads are `meant`, by a look at every file.
-fn remove_all(volume: &Volume, meant: impl Fn(&Head) -> bool) -> Removal {
+/// Leaves a purge to the purger. Returns whether it will do it, come what may.
+fn leave(volume: &Volume, prefix: &[u8]) -> bool {
+    volume.wildcards.add(prefix, volume.index.coming_version()).is_ok()
+}
+
+/// Removes all responses whose heads are `meant`, by a look at every file that is `asked` for.
+fn remove_all(
+    volume: &Volume,
+    asked: impl Fn(&Digest) -> bool,
+    meant: impl Fn(&Head) -> bool,
+) -> Removal {
     let mut removal = Removal::default();
     let depth = volume.levels.depth();
     below(&volume.folder, depth, &mut |path, digest| {
-        if let Some(head) = head(path).filter(&meant) {
+        if asked(digest)
+            && let Some(head) = head(path).filter(&meant)
+        {
             removal.add(remove(volume, &head.main));
             removal.add(remove(volume, digest));
         }
@@ -93,7 +115,7 @@ pub(super) fn remove_in_background(volume: &Arc<Volume>, main: Digest) {
     remove(volume, &main);
     if volume.index.is_cold() {
         let volume = Arc::clone(volume);
-        let work = on_a_thread(move || remove_all(&volume, |head| head.main == main));
+        let work = on_a_thread(move || remove_all(&volume, |_| true, |head| head.main == main));
         weir_engine::event_loop::spawn(async move {
             let _ = work.await;
         });
@@ -115,6 +137,14 @@ fn remove(volume: &Volume, digest: &Digest) -> Removal {
     removal
 }
 
+/// Removes a response with its variants as far as they are older than a version.
+pub(super) fn remove_before(volume: &Volume, main: &Digest, before: u64) {
+    for digest in volume.index.purge_before(main, before) {
+        // The purger tries again.
+        let _ = volume.delete(&digest);
+    }
+}
+
 /// Calls `visit` with every file of the cache, `depth` levels below a folder.
 fn below(folder: &Path, depth: usize, visit: &mut dyn FnMut(&Path, &Digest)) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -130,7 +160,7 @@ fn below(folder: &Path, depth: usize, visit: &mut dyn FnMut(&Path, &Digest)) {
 }
 
 /// The head of a response's file.
-fn head(path: &Path) -> Option<Head> {
+pub(super) fn head(path: &Path) -> Option<Head> {
     let mut file = open(path).ok()?;
     let mut bytes = Vec::new();
     loop {

@@ -41,11 +41,13 @@ directives! {
         "cache_key" => key: Option<Template>,
         /// Defines a cache: a folder with levels of subfolders, and a zone of memory for its keys.
         /// Responses that nobody asks for during `inactive` are removed, and beyond `max_size` or
-        /// below `min_free` those that were used least recently.
+        /// below `min_free` those that were used least recently. An index in the folder spares the
+        /// next process a look at all files.
         "cache_path" in [http] [2+]: "path [levels=levels] [use_temp_path=on|off] \
             keys_zone=name:size [inactive=time] [max_size=size] [min_free=size] \
             [manager_files=number] [manager_sleep=time] [manager_threshold=time] \
-            [loader_files=number] [loader_sleep=time] [loader_threshold=time]" => set_path,
+            [loader_files=number] [loader_sleep=time] [loader_threshold=time] [purger=on|off] \
+            [purger_files=number] [purger_sleep=time] [purger_threshold=time]" => set_path,
         /// Does not answer from the cache if a value is neither empty nor "0".
         "cache_bypass" => bypass: Predicates,
         /// Does not keep the response if a value is neither empty nor "0".
@@ -72,7 +74,8 @@ directives! {
         "cache_lock_age" => lock_age: Msec = Msec::seconds(5),
         /// Removes the response with the request's key, with all its variants, instead of answering
         /// from it, if a value is neither empty nor "0". A key that ends in an asterisk means all
-        /// keys that begin so. The answer is 204, or 404 if there was nothing.
+        /// keys that begin so. The answer is 204, or 404 if there was nothing. With `purger=on`,
+        /// what such a key means is not used any more, and the purger deletes it afterwards.
         "cache_purge" => purge: Predicates,
         /// Asks whether a response whose time is over has changed.
         "cache_revalidate" => revalidate: bool = false,

@@ -25,6 +25,22 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Miss,
+        Self::Bypass,
+        Self::Expired,
+        Self::Stale,
+        Self::Updating,
+        Self::Revalidated,
+        Self::Hit,
+    ];
+
+    /// Whether the response comes from the upstream.
+    pub(crate) fn is_fetched(self) -> bool {
+        matches!(self, Self::Miss | Self::Bypass | Self::Expired)
+    }
+
     /// The value of `$upstream_cache_status`.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -95,6 +95,9 @@ impl<'a> Storing<'a> {
         let size = volume::taken(self.file.len());
         let kept = Kept { times, size, main, varied };
         self.volume.index.stored(&digest, kept, Now::of_turn());
+        if let Some(status) = request.attempts.cache.status {
+            self.volume.counters.count_written(status, self.head.body);
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::counters::CacheCounters;
 use super::index::Index;
+use super::index_file::Lock;
 use super::key::{Digest, Levels};
 use super::path::CachePath;
+use super::wildcards::Wildcards;
 
 /// A cache in use.
 #[derive(Debug)]
@@ -21,6 +24,16 @@ pub(crate) struct Volume {
     pub(crate) levels: Levels,
     /// What is kept.
     pub(crate) index: Arc<Index>,
+    /// What is counted.
+    pub(crate) counters: CacheCounters,
+    /// `max_size` in the configuration in force; `u64::MAX` without a limit.
+    max_size: AtomicU64,
+    /// Purges that are not carried out yet.
+    pub(super) wildcards: Wildcards,
+    /// The right to write the index file, while this process has it.
+    lock: Mutex<Option<Lock>>,
+    /// Whether the entries that an earlier process has left are in the index.
+    restored: AtomicBool,
 }
 
 static NUMBERS: AtomicU64 = AtomicU64::new(0);
@@ -45,9 +58,72 @@ impl Volume {
             folder: path.folder.clone(),
             levels: path.levels,
             index: Index::new(path.limits.zone),
+            counters: CacheCounters::of(name),
+            max_size: AtomicU64::new(u64::MAX),
+            wildcards: Wildcards::new(own_folder(&path.folder)),
+            lock: Mutex::default(),
+            restored: AtomicBool::new(false),
         });
         live.insert(name.to_owned(), Arc::downgrade(&volume));
         volume
+    }
+
+    /// The volumes in use, by the names of their zones.
+    pub(super) fn all() -> Vec<(String, Arc<Self>)> {
+        let live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = live.iter().filter_map(|(name, volume)| Some((name.clone(), volume.upgrade()?)));
+        all.collect()
+    }
+
+    /// `max_size` in the configuration in force.
+    pub(super) fn max_size(&self) -> Option<u64> {
+        Some(self.max_size.load(Relaxed)).filter(|&most| most != u64::MAX)
+    }
+
+    /// Notes `max_size` of the configuration in force.
+    pub(super) fn note_max_size(&self, most: Option<u64>) {
+        self.max_size.store(most.unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The folder for what a process leaves to the next one.
+    pub(super) fn own_folder(&self) -> PathBuf {
+        own_folder(&self.folder)
+    }
+
+    /// Takes the right to write the index file, unless another process or an earlier configuration
+    /// has it. Returns whether it was taken now. On a folder that the file system does not lock,
+    /// no one has it.
+    pub(super) fn take_lock(&self) -> bool {
+        let mut lock = self.lock();
+        if lock.as_ref().is_some_and(|lock| lock.is_for(&self.folder)) {
+            return false;
+        }
+        *lock = Lock::take(&self.folder).unwrap_or_default();
+        lock.is_some()
+    }
+
+    /// Whether this process has the right to write the index file.
+    pub(super) fn has_lock(&self) -> bool {
+        self.lock().as_ref().is_some_and(|lock| lock.is_for(&self.folder))
+    }
+
+    /// Gives the right back.
+    pub(super) fn unlock(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Lock>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the entries that an earlier process has left are in the index.
+    pub(super) fn is_restored(&self) -> bool {
+        self.restored.load(Relaxed)
+    }
+
+    /// Notes that they are, as far as they could be read.
+    pub(super) fn restored(&self) {
+        self.restored.store(true, Relaxed);
     }
 
     /// The path of a response's file.
@@ -59,6 +135,12 @@ impl Volume {
     pub(crate) fn delete(&self, digest: &Digest) -> std::io::Result<()> {
         delete(&self.file(digest))
     }
+}
+
+/// The folder beside responses for what a process leaves to the next one. Loaders look for no
+/// responses there, and `rm -r folder/*` removes it with them.
+fn own_folder(folder: &Path) -> PathBuf {
+    folder.join("weir")
 }
 
 /// Opens a file for reading, without waiting if it is none (a named pipe).

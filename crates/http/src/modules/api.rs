@@ -24,6 +24,7 @@ use crate::request::Request;
 use call::{Answer, Call};
 use failure::Failure;
 
+mod caches;
 mod call;
 mod endpoints;
 mod failure;

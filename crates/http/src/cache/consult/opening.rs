@@ -7,7 +7,7 @@ use weir_engine::error_log::Level;
 use super::{Consult, may_ask, variant};
 use crate::cache::faults;
 use crate::cache::file::Head;
-use crate::cache::index::Now;
+use crate::cache::index::{Confirmed, Now};
 use crate::cache::opened::{self, Lost, Opened};
 use crate::cache::volume;
 use crate::request::Request;
@@ -57,13 +57,14 @@ impl Consult<'_> {
                 let opened = Rc::new(opened);
                 let Some(version) = version else { return Ok(opened) };
                 let index = &self.volume.index;
-                let is_known = !opened.is_new
-                    || index.agrees(&self.digest, version, opened.kept(), Now::of_turn());
-                if !is_known || !self.is_meant(request, &opened) {
+                let confirmed = index.confirm(&self.digest, version, opened.kept(), Now::of_turn());
+                let Confirmed::Same(confirmed) = confirmed else { return Err(Useless::Other) };
+                if !self.is_meant(request, &opened) {
                     return Err(Useless::Other);
                 }
-                opened::keep(self.volume, &self.digest, version, &opened);
-                return Ok(opened);
+                opened::keep(self.volume, &self.digest, confirmed, &opened);
+                // The index has another number for it from now on.
+                return if confirmed == version { Ok(opened) } else { Err(Useless::Other) };
             }
             Err(lost) => {
                 self.tell(request, &lost);
@@ -99,6 +100,11 @@ impl Consult<'_> {
     /// the index now has it.
     pub(super) async fn open_cold(&self, request: &mut Request) -> bool {
         if !self.was_cold {
+            return false;
+        }
+        if self.volume.wildcards.before(&request.attempts.cache.key).is_some() {
+            // The purger tries again.
+            let _ = self.volume.delete(&self.digest);
             return false;
         }
         let Ok(opened) = self.open(request, None).await else { return false };

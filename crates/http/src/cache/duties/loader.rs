@@ -1,10 +1,9 @@
-//! The loader: reads the heads of the files that an earlier process has left, and deletes those
-//! that are no cached responses of this version. Until it has ended, requests look at files
-//! themselves.
+//! The loader: takes what the index file says into the index, then looks for all files that an
+//! earlier process has left. It reads the heads of those that the index does not know, deletes
+//! those that are no cached responses of this version, and forgets entries without files. Until it
+//! has ended, requests look at files themselves.
 
-use std::fs::ReadDir;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +12,8 @@ use std::time::{Duration, SystemTime};
 use weir_engine::duty::Plans;
 use weir_engine::error_log::{Level, process_log};
 
-use super::{Spell, on_a_thread, pause};
+use super::walk::{Met, Walk};
+use super::{on_a_thread, pause, recorder};
 use crate::cache::faults::not_worked_on;
 use crate::cache::file::{self, Broken, Head};
 use crate::cache::index::{Kept, Now, Varied};
@@ -28,75 +28,65 @@ const FIRST_READ: usize = 4096;
 const STALE: Duration = Duration::from_secs(600);
 
 pub(super) async fn load(volume: Arc<Volume>, mut plans: Plans<Limits>) {
-    let mut walk = Walk::default();
+    recorder::restore(&volume).await;
+    let mut loading = Loading::default();
     loop {
         let limits = plans.current();
         let (other, now) = (Arc::clone(&volume), Now::of_turn());
         let pace = limits.loader;
         let turn = on_a_thread(move || {
-            let more = walk.go_on(&other, pace, now);
-            (walk, more)
+            let more = loading.go_on(&other, pace, now);
+            (loading, more)
         });
         // Without a thread, the files are found by requests.
         let Ok((back, more)) = turn.await else { return };
-        walk = back;
+        loading = back;
         if !more {
             break;
         }
         pause(&mut plans, limits.loader.sleep).await;
     }
+    let other = Arc::clone(&volume);
+    let forget = move || other.index.forget_unseen(|digest| other.file(digest).exists());
+    let _ = on_a_thread(forget).await;
     volume.index.warmed();
     let folder = volume.folder.display();
-    let Walk { found, dropped, .. } = walk;
+    let Loading { found, dropped, .. } = loading;
     let message = format!("http file cache: {folder} {found} responses, {dropped} files dropped");
     process_log().log(Level::Notice, 0, message);
 }
 
-/// A walk through the folder, level by level.
+/// What a walk through the folder finds.
 #[derive(Default)]
-struct Walk {
-    /// The folders being read, from the top. None before the start.
-    open: Option<Vec<ReadDir>>,
+struct Loading {
+    walk: Walk,
     found: u64,
     dropped: u64,
 }
 
-impl Walk {
+impl Loading {
     /// Reads files until a pause. Returns whether there are more.
     fn go_on(&mut self, volume: &Volume, pace: Pace, now: Now) -> bool {
-        let mut spell = Spell::begin(pace);
-        let mut open = self.open.take().unwrap_or_else(|| read_dir(&volume.folder));
-        while let Some(folder) = open.last_mut() {
-            let Some(Ok(entry)) = folder.next() else {
-                open.pop();
-                continue;
-            };
-            let (name, path) = (entry.file_name(), entry.path());
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder {
-                if open.len() <= volume.levels.depth() && name.len() <= 2 {
-                    open.extend(read_dir(&path));
-                }
-                continue;
-            }
-            if is_left_over(name.as_bytes(), &path) {
-                let _ = volume::delete(&path);
-            } else if open.len() == volume.levels.depth() + 1 {
-                self.meet(volume, name.as_bytes(), &path, now);
-            }
-            if spell.is_over() {
-                self.open = Some(open);
-                return true;
-            }
-        }
-        false
+        let mut walk = std::mem::take(&mut self.walk);
+        let more = walk.go_on(volume, pace, |met| self.meet(volume, met, now));
+        self.walk = walk;
+        more
     }
 
-    /// Takes a file into the index, or deletes it.
-    fn meet(&mut self, volume: &Volume, name: &[u8], path: &Path, now: Now) {
-        let Some(digest) = Digest::from_name(name) else { return };
+    /// Takes a file into the index, or deletes it. Returns whether that took a look at it.
+    fn meet(&mut self, volume: &Volume, met: &Met<'_>, now: Now) -> bool {
+        let path = met.path;
+        if is_left_over(met.name, path) {
+            let _ = volume::delete(path);
+            return true;
+        }
+        let Some(digest) = met.digest() else { return false };
         // Where no request looks for it, it is none.
         let is_in_place = *path == volume.file(&digest);
+        if is_in_place && volume.index.sees(&digest) {
+            self.found += 1;
+            return false;
+        }
         match if is_in_place { kept(path, &digest) } else { Ok(None) } {
             Ok(Some(kept)) => {
                 let is_new = volume.index.found(&digest, kept, now);
@@ -115,18 +105,7 @@ impl Walk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => not_worked_on("read()", path, &error),
         }
-    }
-}
-
-/// A folder that can be read.
-fn read_dir(path: &Path) -> Vec<ReadDir> {
-    match std::fs::read_dir(path) {
-        Ok(folder) => vec![folder],
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => {
-            not_worked_on("opendir()", path, &error);
-            Vec::new()
-        }
+        true
     }
 }
 

@@ -48,13 +48,13 @@ fn work(volume: &Volume, limits: &Limits, now: Now) -> bool {
     delete_doomed(volume);
     while volume.index.expire(limits.inactive, now) {
         delete_doomed(volume);
-        if spell.is_over() {
+        if spell.is_over(1) {
             return true;
         }
     }
     while is_too_full(volume, limits) && volume.index.evict() {
         delete_doomed(volume);
-        if spell.is_over() {
+        if spell.is_over(1) {
             return true;
         }
     }

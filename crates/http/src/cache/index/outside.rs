@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Index, Kept, Now, entries};
+use super::{Index, entries};
 use crate::cache::key::Digest;
 
 /// The maximum number of files that wait for their deletion, which a disk may refuse. The next
@@ -18,22 +18,6 @@ impl Index {
             let most = entries(size) / self.shards.len() as u64;
             self.each().for_each(|mut shard| shard.set_most(most));
         }
-    }
-
-    /// Compares a version with what its file holds, which another process may have replaced or
-    /// revalidated, and takes that over. Returns whether it was the same.
-    pub(crate) fn agrees(&self, digest: &Digest, version: u64, held: Kept, now: Now) -> bool {
-        let mut shard = self.shard(digest);
-        let Some(entry) = shard.get_mut(digest) else { return false };
-        match &entry.file {
-            Some(file) if file.version == version && file.kept == held => return true,
-            Some(file) if file.version == version => {}
-            _ => return false,
-        }
-        self.bytes.fetch_add(held.size, Relaxed);
-        let before = entry.put(held, version, now);
-        self.bytes.fetch_sub(before, Relaxed);
-        false
     }
 
     /// Notes files without an entry, which the manager deletes.

@@ -1,6 +1,8 @@
 use std::task::{Context, Poll, Waker};
 
 use super::*;
+use crate::cache::index_codec::Record;
+use crate::cache::lock::Ended;
 
 const INACTIVE: Duration = Duration::from_secs(600);
 
@@ -213,18 +215,24 @@ fn what_another_process_has_put_in_a_file_is_taken_over() {
     let (index, main, variant) = (Index::new(1 << 20), digest(1), digest(2));
     let ours = kept(main, at(0));
     let version = index.stored(&main, ours.clone(), at(0));
-    assert!(index.agrees(&main, version, ours.clone(), at(1)));
-    let theirs = Kept { size: 8192, ..varied(main, variant, at(1)) };
-    assert!(!index.agrees(&main, version, theirs.clone(), at(1)));
-    assert!(index.agrees(&main, version, theirs.clone(), at(1)));
+    assert_eq!(index.confirm(&main, version, ours.clone(), at(1)), Confirmed::Same(version));
+    let longer = Kept { size: 8192, ..ours.clone() };
+    assert_eq!(index.confirm(&main, version, longer, at(1)), Confirmed::Corrected);
     assert_eq!(index.bytes(), 8192);
+    let Looked::Fresh(version) = index.look_up(&main, at(1), &TERMS) else { panic!("not fresh") };
+    let theirs = Kept { size: 12288, ..varied(main, variant, at(1)) };
+    assert_eq!(index.confirm(&main, version, theirs.clone(), at(1)), Confirmed::Corrected);
+    let same = index.confirm(&main, record::SEEN, theirs.clone(), at(1));
+    assert_eq!(same, Confirmed::Same(record::SEEN));
+    assert_eq!(index.bytes(), 12288);
     let found = index.look_up(&main, at(1), &TERMS);
     assert!(matches!(found, Looked::Varied(varied) if varied.variant == variant));
     // Neither another version nor one that is gone.
     let next = index.stored(&main, ours.clone(), at(2));
-    assert!(!index.agrees(&main, version, theirs.clone(), at(2)));
+    let other = index.confirm(&main, version, theirs.clone(), at(2));
+    assert_eq!((other, index.bytes()), (Confirmed::Corrected, 4096));
     index.lost(&main, next);
-    assert!(!index.agrees(&main, next, theirs, at(2)));
+    assert_eq!(index.confirm(&main, next, theirs, at(2)), Confirmed::Corrected);
     assert_eq!(index.bytes(), 0);
 }
 
@@ -245,4 +253,186 @@ fn a_zone_of_another_size_keeps_what_it_has_room_for() {
     let most = 8 << 10 >> 7;
     assert!((1..=most).contains(&index.len()), "{}", index.len());
     assert_eq!(index.bytes(), index.len() * 4096);
+}
+
+/// The entries of an index, as records.
+fn records(index: &Index) -> Vec<Record> {
+    let mut all = Vec::new();
+    let Ok(()) = index.record(|record| {
+        all.push(record);
+        Ok::<_, std::convert::Infallible>(())
+    });
+    all
+}
+
+/// Takes a snapshot into an index.
+fn restored(records: &[Record], size: u64, clocks: Clocks) -> Arc<Index> {
+    let index = Index::new(size);
+    for record in records {
+        let Record::Kept(noted) = record else { panic!("a snapshot has only files") };
+        index.restore(noted, Mark::Snapshot, clocks);
+    }
+    index
+}
+
+#[test]
+fn a_restored_index_knows_what_the_earlier_one_did() {
+    let index = Index::new(1 << 20);
+    let (main, one, two) = (digest(100), digest(101), digest(102));
+    for number in 0..50 {
+        let one = digest(number);
+        index.stored(&one, kept(one, at(u64::from(number))), at(u64::from(number)));
+    }
+    index.stored(&main, varied(main, one, at(50)), at(50));
+    index.stored(&two, varied(main, two, at(51)), at(51));
+    index.look_up(&digest(60), at(51), &TERMS);
+    let written = records(&index);
+    assert_eq!(written.len(), 52);
+    // Another process, whose monotonic clock is another one.
+    let now = Now { mono: 9_000_000, wall: at(1000).wall };
+    let clocks = Clocks { now, end: at(60).mono };
+    let other = restored(&written, 1 << 20, clocks);
+    assert_eq!((other.bytes(), other.len()), (52 * 4096, 52));
+    let chosen = Terms { chosen: true, ..TERMS };
+    assert!(matches!(other.look_up(&digest(3), now, &TERMS), Looked::Stale(_)));
+    let early = Now { mono: now.mono + 500, wall: at(49).wall };
+    assert!(matches!(other.look_up(&digest(49), early, &TERMS), Looked::Stale(_)), "by mono");
+    let Looked::Varied(found) = other.look_up(&main, now, &TERMS) else { panic!("not varied") };
+    assert_eq!((found.variant, &found.vary[..]), (one, &b"accept"[..]));
+    assert!(matches!(other.look_up(&two, now, &chosen), Looked::Stale(_)));
+    let mut gone = other.purge(&main);
+    gone.sort();
+    let mut both = [main, two];
+    both.sort();
+    assert_eq!(gone, both);
+    // The order of use, and the times since: the 60 s between do not count.
+    let inactive = Duration::from_secs(58);
+    let mut order = Vec::new();
+    while other.expire(inactive, now) {
+        order.extend(other.take_doomed());
+    }
+    assert_eq!(order, [digest(0), digest(1), digest(2)]);
+}
+
+/// In a smaller zone, those used last are kept, and the files of the others are deleted.
+#[test]
+fn a_restored_index_keeps_within_its_zone() {
+    let index = Index::new(1 << 20);
+    for number in 0..100 {
+        let one = digest(number);
+        index.stored(&one, kept(one, at(0)), at(u64::from(number)));
+    }
+    let mut written = records(&index);
+    let used = |record: &Record| match record {
+        Record::Kept(noted) => noted.used,
+        Record::Gone(_) => 0,
+    };
+    written.sort_by_key(|record| std::cmp::Reverse(used(record)));
+    let now = at(200);
+    let other = restored(&written, 8192, Clocks { now, end: now.mono });
+    assert_eq!((other.len(), other.bytes()), (32, 32 * 4096));
+    let doomed = other.take_doomed();
+    assert_eq!(doomed.len(), 68);
+    assert!((0..68).all(|number| doomed.contains(&digest(number))));
+}
+
+/// What requests know is newer than any record.
+#[test]
+fn records_change_nothing_that_is_known() {
+    let index = Index::new(1 << 20);
+    let one = digest(1);
+    index.stored(&one, kept(one, at(0)), at(0));
+    let old = records(&index).remove(0);
+    let Record::Kept(old) = old else { panic!("no file") };
+    let version = index.stored(&one, kept(one, at(100)), at(100));
+    let clocks = Clocks { now: at(100), end: at(100).mono };
+    for mark in [Mark::Journal, Mark::Snapshot] {
+        assert!(index.restore(&old, mark, clocks));
+    }
+    index.unrestore(&one);
+    let look = index.look_up(&one, at(101), &TERMS);
+    assert!(matches!(look, Looked::Fresh(known) if known == version));
+    assert_eq!(index.bytes(), 4096);
+}
+
+/// The journal: what has changed since a snapshot, once each, with its present state.
+#[test]
+fn changes_are_what_has_changed() {
+    let index = Index::new(1 << 20);
+    index.stored(&digest(0), kept(digest(0), at(0)), at(0));
+    index.begin_changes();
+    assert!(!index.has_changes());
+    for number in [1, 2, 1, 3] {
+        index.stored(&digest(number), kept(digest(number), at(1)), at(1));
+    }
+    index.purge(&digest(2));
+    let version = index.stored(&digest(4), kept(digest(4), at(1)), at(1));
+    index.lost(&digest(4), version);
+    index.look_up(&digest(0), at(9), &TERMS);
+    let mut changed = Vec::new();
+    assert!(index.take_changes(|record| changed.push(match record {
+        Record::Kept(noted) => (noted.digest, true),
+        Record::Gone(digest) => (digest, false),
+    })));
+    changed.sort();
+    let expected = [(1, true), (2, false), (3, true), (4, false)];
+    let mut expected = expected.map(|(number, is_kept)| (digest(number), is_kept));
+    expected.sort();
+    assert_eq!(changed, expected);
+    assert!(!index.has_changes());
+}
+
+/// A file says of itself what a record, or another process, has said otherwise.
+#[test]
+fn a_file_corrects_its_entry() {
+    let index = Index::new(1 << 20);
+    let (main, one, two) = (digest(0), digest(1), digest(2));
+    let version = index.stored(&main, varied(main, one, at(0)), at(0));
+    let same = varied(main, one, at(0));
+    assert_eq!(index.confirm(&main, version, same.clone(), at(1)), Confirmed::Same(version));
+    assert_eq!(index.confirm(&main, version + 1, same, at(1)), Confirmed::Corrected);
+    // Another variant has its name by now.
+    let other = varied(main, two, at(0));
+    assert_eq!(index.confirm(&main, version, other, at(1)), Confirmed::Corrected);
+    let Looked::Varied(found) = index.look_up(&main, at(1), &TERMS) else { panic!("not varied") };
+    assert_eq!(found.variant, two);
+    // It is valid for a shorter time.
+    let plain = digest(5);
+    let version = index.stored(&plain, kept(plain, at(50)), at(50));
+    assert_eq!(index.confirm(&plain, version, kept(plain, at(0)), at(51)), Confirmed::Corrected);
+    assert!(matches!(index.look_up(&plain, at(51), &TERMS), Looked::Stale(_)));
+    assert_eq!(index.bytes(), 2 * 4096);
+}
+
+/// Entries without files are forgotten when all files have been looked for.
+#[test]
+fn restored_entries_without_files_are_forgotten() {
+    let index = Index::new(1 << 20);
+    for number in 0..400 {
+        index.stored(&digest(number), kept(digest(number), at(0)), at(0));
+    }
+    let now = at(1);
+    let other = restored(&records(&index), 1 << 20, Clocks { now, end: now.mono });
+    for number in 0..300 {
+        assert!(other.sees(&digest(number)));
+    }
+    assert!(!other.sees(&digest(500)));
+    let mut asked = 0;
+    other.forget_unseen(|one| {
+        asked += 1;
+        *one == digest(350)
+    });
+    assert_eq!((asked, other.bytes()), (100, 301 * 4096));
+}
+
+/// In a full zone, what is used between all others stays, however fast they come.
+#[test]
+fn what_is_used_all_the_time_is_not_pushed_out() {
+    let index = Index::new(8192);
+    let one = digest(1000);
+    index.stored(&one, kept(one, at(0)), at(0));
+    for number in 0..200 {
+        index.stored(&digest(number), kept(digest(number), at(0)), at(0));
+        assert!(matches!(index.look_up(&one, at(0), &TERMS), Looked::Fresh(_)), "{number}");
+    }
 }

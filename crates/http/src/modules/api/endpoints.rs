@@ -8,7 +8,7 @@ use weir_wire::h1::Method;
 use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::fields::Shape;
-use super::{general, keyvals, servers, upstreams, zones};
+use super::{caches, general, keyvals, servers, upstreams, zones};
 
 /// The versions of the API. Later ones add paths and fields.
 pub(super) const VERSIONS: RangeInclusive<u8> = 1..=9;
@@ -79,6 +79,8 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("http/limit_conns", Shape::Map, zones::limit_conns).since(6),
     Endpoint::new("http/limit_conns/*", Shape::Object, zones::limit_conn).since(6)
         .delete(zones::reset_limit_conn),
+    Endpoint::new("http/caches", Shape::Map, caches::all),
+    Endpoint::new("http/caches/*", Shape::Object, caches::one).delete(caches::reset),
     Endpoint::new("http/keyvals", Shape::Map, keyvals::all),
     Endpoint::new("http/keyvals/*", Shape::Object, keyvals::one)
         .post(keyvals::add)

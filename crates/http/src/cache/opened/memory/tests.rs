@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use weir_engine::file_io::File;
 
 use super::*;
+use crate::cache::counters::CacheCounters;
 use crate::cache::file::Head;
 
 /// A file in a folder of its own, which is removed at the end.
@@ -31,7 +32,8 @@ impl Place {
         let is_settled = true;
         let known = Known { head, fields, start, memory, sums, checked, stamp, is_settled };
         let (known, file) = (Rc::new(known), RefCell::new(Some(file)));
-        Rc::new(Opened { known, path: self.path(), file, is_new: true })
+        let counters = CacheCounters::of("remembered");
+        Rc::new(Opened { known, path: self.path(), file, counters })
     }
 }
 
