@@ -234,6 +234,30 @@ fn a_wildcard_purge_on_a_read_only_disk_fails() {
     assert_eq!(server.get("/works/*?purge=1").status, 204);
 }
 
+/// A response that is deleted while the upstream says that it is still good is no fault.
+#[test]
+fn what_is_deleted_while_it_is_renewed_is_not_complained_of() {
+    let place = std::sync::Arc::new(std::sync::OnceLock::<PathBuf>::new());
+    let cache = std::sync::Arc::clone(&place);
+    let backend = Backend::new(move |seen| {
+        let lines = "X-Accel-Expires: 1\r\nETag: \"a\"\r\n";
+        if seen.header("If-None-Match").is_none() {
+            return Reply::with("200 OK", lines, "body");
+        }
+        for file in responses(cache.get().unwrap()) {
+            std::fs::remove_file(file).unwrap();
+        }
+        Reply::with("304 Not Modified", lines, "")
+    });
+    let conf = "location / { proxy_pass http://%backend%; proxy_cache_revalidate on; }";
+    let server = caching(&backend, conf).start();
+    place.set(server.directory().join("cache")).unwrap();
+    assert_eq!(used(&server.get("/")), ("MISS".to_owned(), "body".to_owned()));
+    until("a revalidation", || used(&server.get("/")).0 == "REVALIDATED");
+    assert_eq!(used(&server.get("/")), ("MISS".to_owned(), "body".to_owned()));
+    assert!(!server.error_log().contains("[crit]"), "{}", server.error_log());
+}
+
 #[test]
 fn a_forbidden_folder_costs_only_the_cache() {
     if !is_root() {

@@ -277,6 +277,10 @@ fn files_of_the_dead_are_removed() {
     let mut dead = std::process::Command::new(binary()).arg("-v").spawn().unwrap();
     dead.wait().unwrap();
     let (dead, alive) = (dead.id(), std::process::id());
+    // Ended, but its parent has not asked for its status.
+    let mut zombie = std::process::Command::new(binary()).arg("-v").spawn().unwrap();
+    let stat = format!("/proc/{}/stat", zombie.id());
+    until("a zombie", || std::fs::read_to_string(&stat).unwrap().contains(") Z "));
     let now = std::time::SystemTime::now();
     let day = Duration::from_secs(86_400);
     let write = |name: String, modified| {
@@ -289,6 +293,7 @@ fn files_of_the_dead_are_removed() {
         write(format!("0000000002.{dead}"), now + day),
         write(format!("0000000003.{alive}"), now - day),
         write(format!("0000000004.{alive}"), now + day),
+        write(format!("0000000006.{}", zombie.id()), now),
     ];
     let kept = [write(format!("0000000005.{alive}"), now), write("1.2".to_owned(), now - day)];
     for folder in ["cache", "cache/a", "cache/a/bc"] {
@@ -299,6 +304,7 @@ fn files_of_the_dead_are_removed() {
     server.resume();
     server.wait_log(" responses, 0 files dropped");
     until("the files to go", || !gone.iter().any(|path| path.exists()));
+    zombie.wait().unwrap();
     assert!(kept.iter().all(|path| path.exists()));
 }
 

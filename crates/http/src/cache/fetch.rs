@@ -21,7 +21,7 @@ use super::rfc9111::shown;
 use super::settings::Caching;
 use super::shown::Status;
 use super::storing::Storing;
-use super::volume::Volume;
+use super::volume::{self, Volume};
 use crate::module::{Pending, Verdict};
 use crate::pass::body::BodyReader;
 use crate::pass::course::Pass;
@@ -232,7 +232,10 @@ impl Fetch<'_> {
         request.attempts.headers = Rc::clone(&opened.fields);
         let times = told.or_else(|| self.times(request, pass, Some(opened.head.status)));
         let Some(times) = times else { return };
-        if let Err(error) = opened.renew(times) {
+        // One that has been deleted meanwhile is found to be so with the next use.
+        if let Err(error) = opened.renew(times)
+            && !volume::is_missing(&error)
+        {
             faults::not_renewed(request, opened.path(), &error);
         }
         self.volume.index.renewed(&self.digest, *version, times, Now::of_turn());

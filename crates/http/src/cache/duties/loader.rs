@@ -89,8 +89,9 @@ impl Loading {
         }
         match if is_in_place { kept(path, &digest) } else { Ok(None) } {
             Ok(Some(kept)) => {
+                // A request may have found it since the index was asked.
                 let is_new = volume.index.found(&digest, kept, now);
-                self.found += u64::from(is_new);
+                self.found += 1;
                 // It may have been purged since it was read.
                 if is_new && !path.exists() {
                     volume.index.purge(&digest);
@@ -109,6 +110,17 @@ impl Loading {
     }
 }
 
+/// Whether there is such a process, other than one that has ended and whose status its parent has
+/// not asked for (a zombie).
+fn lives(process: &str) -> bool {
+    let Ok(stat) = std::fs::read(Path::new("/proc").join(process).join("stat")) else {
+        return false;
+    };
+    // The name before it may be any text.
+    let behind = stat.rsplit(|&byte| byte == b')').next().unwrap_or_default();
+    !matches!(behind.trim_ascii_start().first(), Some(b'Z' | b'X'))
+}
+
 /// Whether a file is one that a killed process was about to rename: a number and a process id. The
 /// process is no more, or is another one that has the same id by now.
 fn is_left_over(name: &[u8], path: &Path) -> bool {
@@ -119,7 +131,7 @@ fn is_left_over(name: &[u8], path: &Path) -> bool {
         return false;
     }
     let process = String::from_utf8_lossy(process);
-    let lives = || Path::new("/proc").join(&*process).exists() || !Path::new("/proc/self").exists();
+    let lives = || lives(&process) || !Path::new("/proc/self").exists();
     // A time in the future is that of a clock that was set back since.
     let is_old = |modified: SystemTime| match SystemTime::now().duration_since(modified) {
         Ok(age) => age >= STALE,
