@@ -227,61 +227,68 @@ fn clocks_that_differ_make_no_session_immortal() {
 
 #[test]
 fn all_sessions_are_told_alike_each_time() {
-    let registry = Arc::new(Registry::default());
-    let sessions = SessionsConfig { zone: "z".into(), size: 1 << 20, timeout: 60_000 };
-    let config = |sessions| GroupConfig {
-        sessions,
-        ..GroupConfig::implicit(Side::Http.key("told"), "told", Vec::new())
-    };
-    let group = registry.group(&config(Some(sessions)));
-    let owner = LearnedSessions(Arc::clone(&registry));
-    let now = Now::current().millis;
-    let known = group.sessions().unwrap();
-    known.learn(b"a", "one", None, now);
-    known.learn(b"b", "two", None, now);
-    let sorted = || {
-        let mut all = owner.all();
-        all.sort();
-        all
-    };
-    let all = sorted();
-    assert_eq!(all.len(), 2);
-    assert_eq!(sorted(), all);
-    assert!(all.iter().all(|(key, _)| owner.keeps(key)));
-    assert!(!owner.keeps(b"http other\x000123456789abcdef") && !owner.keeps(b"http told"));
-    // Another worker takes them from there.
-    let other = Arc::new(Registry::default());
-    let group = other.group(&config(group.sessions().map(|it| it.config().clone())));
-    let taker = LearnedSessions(other);
-    all.iter().for_each(|(key, value)| taker.apply(key, Some(value)));
-    let taken = group.sessions().unwrap();
-    assert_eq!(taken.find(b"a", now).as_deref(), Some("one"));
-    assert_eq!(taken.find(b"b", now).as_deref(), Some("two"));
-    all.iter().for_each(|(key, _)| taker.apply(key, None));
-    assert!(taken.is_empty());
+    with_mirror(|| {
+        let registry = Arc::new(Registry::default());
+        let sessions = SessionsConfig { zone: "z".into(), size: 1 << 20, timeout: 60_000 };
+        let config = |sessions| GroupConfig {
+            sessions,
+            ..GroupConfig::implicit(Side::Http.key("told"), "told", Vec::new())
+        };
+        let group = registry.group(&config(Some(sessions)));
+        let owner = LearnedSessions(Arc::clone(&registry));
+        let now = Now::current().millis;
+        let known = group.sessions().unwrap();
+        known.learn(b"a", "one", None, now);
+        known.learn(b"b", "two", None, now);
+        let sorted = || {
+            let mut all = owner.all();
+            all.sort();
+            all
+        };
+        let all = sorted();
+        assert_eq!(all.len(), 2);
+        assert_eq!(sorted(), all);
+        assert!(all.iter().all(|(key, _)| owner.keeps(key)));
+        assert!(!owner.keeps(b"http other\x000123456789abcdef") && !owner.keeps(b"http told"));
+        // Another worker, which has noted nothing, takes them from there.
+        take();
+        let other = Arc::new(Registry::default());
+        let group = other.group(&config(group.sessions().map(|it| it.config().clone())));
+        let taker = LearnedSessions(other);
+        all.iter().for_each(|(key, value)| taker.apply(key, Some(value)));
+        let taken = group.sessions().unwrap();
+        assert_eq!(taken.find(b"a", now).as_deref(), Some("one"));
+        assert_eq!(taken.find(b"b", now).as_deref(), Some("two"));
+        all.iter().for_each(|(key, _)| taker.apply(key, None));
+        assert!(taken.is_empty());
+    });
 }
 
 #[test]
 fn malformed_records_are_refused() {
-    let registry = Arc::new(Registry::default());
-    let sessions = Some(SessionsConfig { zone: "z".into(), size: 1 << 20, timeout: 60_000 });
-    let config = GroupConfig::implicit(Side::Http.key("broken"), "broken", Vec::new());
-    let group = registry.group(&GroupConfig { sessions, ..config });
-    let owner = LearnedSessions(registry);
-    let good = value(clock::msec(), "sid");
-    for key in [&b""[..], b"\0", b"http broken", b"http broken\0", b"http broken\0short", b"\xff\0"]
-    {
-        owner.apply(key, Some(&good));
-        owner.apply(key, None);
-    }
-    let key = b"http broken\x000123456789abcdef";
-    let long = value(clock::msec(), &"x".repeat(MAX_SID + 1));
-    let broken = [&good[..8], &good[..3], b"", &long, b"12345678\xff\xfe"];
-    broken.into_iter().for_each(|value| owner.apply(key, Some(value)));
-    assert!(group.sessions().unwrap().is_empty());
-    for time in [0, 1, u64::MAX] {
-        owner.apply(key, Some(&value(time, "sid")));
-    }
-    assert_eq!(group.sessions().unwrap().len(), 1);
-    fuzz(key, &value(u64::MAX, "sid"));
+    with_mirror(|| {
+        let registry = Arc::new(Registry::default());
+        let sessions = Some(SessionsConfig { zone: "z".into(), size: 1 << 20, timeout: 60_000 });
+        let config = GroupConfig::implicit(Side::Http.key("broken"), "broken", Vec::new());
+        let group = registry.group(&GroupConfig { sessions, ..config });
+        let owner = LearnedSessions(registry);
+        let good = value(clock::msec(), "sid");
+        for key in
+            [&b""[..], b"\0", b"http broken", b"http broken\0", b"http broken\0short", b"\xff\0"]
+        {
+            owner.apply(key, Some(&good));
+            owner.apply(key, None);
+        }
+        let key = b"http broken\x000123456789abcdef";
+        let long = value(clock::msec(), &"x".repeat(MAX_SID + 1));
+        let broken = [&good[..8], &good[..3], b"", &long, b"12345678\xff\xfe"];
+        broken.into_iter().for_each(|value| owner.apply(key, Some(value)));
+        assert!(group.sessions().unwrap().is_empty());
+        for time in [0, 1, u64::MAX] {
+            take();
+            owner.apply(key, Some(&value(time, "sid")));
+        }
+        assert_eq!(group.sessions().unwrap().len(), 1);
+        fuzz(key, &value(u64::MAX, "sid"));
+    });
 }
