@@ -65,14 +65,13 @@ pub(super) async fn purge(
         // What the purger cannot be told is done at once.
         Some(prefix) if has_purger && leave(&volume, prefix) => Removal::FOUND,
         Some(prefix) => remove_all(&volume, |_| true, |head| head.key.starts_with(prefix)),
-        // Variants may be there that the index does not know yet.
-        None if volume.index.is_cold() => {
-            let is_unknown = |digest: &Digest| !volume.index.has_file(digest);
+        None => {
             let mut removal = remove(&volume, &main);
-            removal.add(remove_all(&volume, is_unknown, |head| head.main == main));
+            if volume.index.is_cold() {
+                removal.add(remove_unknown(&volume, &main));
+            }
             removal
         }
-        None => remove(&volume, &main),
     });
     match removed.await {
         Ok(Removal { stays: Some((path, error)), .. }) => {
@@ -109,13 +108,21 @@ fn remove_all(
     removal
 }
 
+/// Removes the variants of a response that the index does not know yet, or has learnt of meanwhile.
+fn remove_unknown(volume: &Volume, main: &Digest) -> Removal {
+    let is_unknown = |digest: &Digest| !volume.index.has_file(digest);
+    let mut removal = remove_all(volume, is_unknown, |head| head.main == *main);
+    removal.add(remove(volume, main));
+    removal
+}
+
 /// Removes a response at once, and later, while the index does not know all files, variants that it
 /// has missed.
 pub(super) fn remove_in_background(volume: &Arc<Volume>, main: Digest) {
     remove(volume, &main);
     if volume.index.is_cold() {
         let volume = Arc::clone(volume);
-        let work = on_a_thread(move || remove_all(&volume, |_| true, |head| head.main == main));
+        let work = on_a_thread(move || remove_unknown(&volume, &main));
         weir_engine::event_loop::spawn(async move {
             let _ = work.await;
         });
@@ -128,8 +135,8 @@ fn remove(volume: &Volume, digest: &Digest) -> Removal {
     let mut removal = Removal::default();
     // Twice, since the loader may have read a file before it was deleted, and found it afterwards.
     for _ in 0..2 {
+        // A file is the proof: the index file may name one that has been purged since.
         for known in volume.index.purge(digest) {
-            removal.found = true;
             removal.delete(volume, &known);
         }
         removal.delete(volume, digest);
