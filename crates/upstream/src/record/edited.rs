@@ -126,7 +126,8 @@ impl Edited {
             let options = UrlOptions { default_port: 0, uri_part: false, lookup: None };
             server.addresses = parse_url(&text(4)?, options).ok()?.addresses;
             server.addresses.truncate(1);
-            server.addresses.first()?;
+            // Without a port, it is no address of a server.
+            server.addresses.first().filter(|address| address.port() != Some(0))?;
         }
         let described = Box::new(Described { id, is_conf, twin, server });
         Some(Self { version, params, state: State::Awaited(described) })
