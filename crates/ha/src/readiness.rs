@@ -52,8 +52,9 @@ const QUITTING: u64 = 2;
 const STARTING: u64 = 3;
 
 /// The longest time in which a server that quits answers requests under way before it gives its
-/// addresses up.
-pub const DRAIN: Duration = Duration::from_secs(1);
+/// addresses up. New clients are not answered meanwhile, and try again after a second (RFC 6298,
+/// section 2), or else after three: by then another node must have the addresses.
+pub const DRAIN: Duration = Duration::from_millis(800);
 
 /// The longest time for which a worker that quits keeps the addresses here by itself. Its master
 /// gives them up earlier, after [`DRAIN`] at most; the rest is for a busy machine.

@@ -281,7 +281,7 @@ fn let_go(master: &mut Master) {
 /// Has the addresses given up before the server ends. Returns whether that is still under way.
 ///
 /// A connection does not survive the move of its address. A graceful shutdown therefore answers
-/// requests under way first, for a second at most; new clients are not answered meanwhile, and
+/// requests under way first, for [`DRAIN`] at most; new clients are not answered meanwhile, and
 /// their next attempt reaches the other node.
 pub(crate) fn is_giving_up(master: &mut Master) -> bool {
     // The guard goes on with the other binary, newer or older, and so do the sockets.
