@@ -38,6 +38,7 @@ mod purge;
 pub(crate) mod rfc9111;
 pub(crate) mod settings;
 pub(crate) mod shown;
+mod sought;
 mod storing;
 pub(crate) mod valid;
 pub(crate) mod variables;

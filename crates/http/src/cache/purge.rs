@@ -1,5 +1,6 @@
 //! Purging: the removal of responses by a request (`…_cache_purge`, as in NGINX Plus).
 
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use weir_engine::event_loop::on_a_thread;
 use super::faults;
 use super::file::{Broken, Head};
 use super::key::Digest;
+use super::sought::Seeker;
 use super::volume::{self, Volume, open};
 use crate::module::Verdict;
 use crate::request::Request;
@@ -68,7 +70,7 @@ pub(super) async fn purge(
         None => {
             let mut removal = remove(&volume, &main);
             if volume.index.is_cold() {
-                removal.add(remove_unknown(&volume, &main));
+                removal.add(remove_unknown(&volume, &HashSet::from([main])));
             }
             removal
         }
@@ -108,11 +110,11 @@ fn remove_all(
     removal
 }
 
-/// Removes the variants of a response that the index does not know yet, or has learnt of meanwhile.
-fn remove_unknown(volume: &Volume, main: &Digest) -> Removal {
+/// Removes the variants of responses that the index does not know yet, or has learnt of meanwhile.
+fn remove_unknown(volume: &Volume, mains: &HashSet<Digest>) -> Removal {
     let is_unknown = |digest: &Digest| !volume.index.has_file(digest);
-    let mut removal = remove_all(volume, is_unknown, |head| head.main == *main);
-    removal.add(remove(volume, main));
+    let mut removal = remove_all(volume, is_unknown, |head| mains.contains(&head.main));
+    mains.iter().for_each(|main| removal.add(remove(volume, main)));
     removal
 }
 
@@ -120,13 +122,28 @@ fn remove_unknown(volume: &Volume, main: &Digest) -> Removal {
 /// has missed.
 pub(super) fn remove_in_background(volume: &Arc<Volume>, main: Digest) {
     remove(volume, &main);
-    if volume.index.is_cold() {
-        let volume = Arc::clone(volume);
-        let work = on_a_thread(move || remove_unknown(&volume, &main));
-        weir_engine::event_loop::spawn(async move {
-            let _ = work.await;
-        });
+    if !volume.index.is_cold() {
+        return;
     }
+    let seeker = volume.sought.ask(main);
+    if seeker == Seeker::Other {
+        return;
+    }
+    let (volume, own) = (Arc::clone(volume), Arc::clone(volume));
+    let work = on_a_thread(move || match seeker {
+        Seeker::Own => drop(remove_unknown(&own, &HashSet::from([main]))),
+        _ => {
+            while let Some(mains) = own.sought.next() {
+                remove_unknown(&own, &mains);
+            }
+        }
+    });
+    weir_engine::event_loop::spawn(async move {
+        // Without a thread, the next request tries again.
+        if work.await.is_err() && seeker == Seeker::All {
+            while volume.sought.next().is_some() {}
+        }
+    });
 }
 
 /// Removes a response with its variants, from the index and from the disk, where one may be that

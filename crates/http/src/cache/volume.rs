@@ -11,6 +11,7 @@ use super::index::Index;
 use super::index_file::Lock;
 use super::key::{Digest, Levels};
 use super::path::CachePath;
+use super::sought::Sought;
 use super::wildcards::Wildcards;
 
 /// A cache in use.
@@ -30,6 +31,8 @@ pub(crate) struct Volume {
     max_size: AtomicU64,
     /// Purges that are not carried out yet.
     pub(super) wildcards: Wildcards,
+    /// Responses whose variants are looked for among unknown files.
+    pub(super) sought: Sought,
     /// The right to write the index file, while this process has it.
     lock: Mutex<Option<Lock>>,
     /// Whether the entries that an earlier process has left are in the index.
@@ -61,6 +64,7 @@ impl Volume {
             counters: CacheCounters::of(name),
             max_size: AtomicU64::new(u64::MAX),
             wildcards: Wildcards::new(own_folder(&path.folder)),
+            sought: Sought::default(),
             lock: Mutex::default(),
             restored: AtomicBool::new(false),
         });
