@@ -194,8 +194,9 @@ impl IndexFile {
             _ => {}
         }
         let new = folder.join("index.new");
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(true).write(true).mode(0o600).open(&new)?;
+        // Whatever else has the name, such as a named pipe, is not opened.
+        super::volume::delete(&new)?;
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&new)?;
         let written = Self::write_snapshot(&file, volume, now);
         let written = written.and_then(|length| {
             let node = node(&file.metadata()?);
@@ -241,7 +242,9 @@ impl IndexFile {
     /// # Errors
     /// The system's. The file is of no use any more.
     pub(super) fn append(&mut self, volume: &Volume, now: Now) -> io::Result<bool> {
-        let file = match OpenOptions::new().write(true).open(&self.path) {
+        // A named pipe in its place makes nobody wait.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let file = match OpenOptions::new().write(true).custom_flags(flags).open(&self.path) {
             Ok(file) => file,
             Err(error) if super::volume::is_missing(&error) => return Ok(false),
             Err(error) => return Err(error),

@@ -154,3 +154,22 @@ fn a_lock_has_one_owner() {
     let _old = Folder(folder.0.with_extension("old"));
     assert!(!two.has_lock() && one.take_lock() && !two.take_lock());
 }
+
+/// A named pipe in the place of a file makes no thread wait for its reader.
+#[test]
+fn named_pipes_are_no_index_files() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let pipe = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    };
+    let folder = Folder::new("pipes");
+    let volume = folder.volume("first");
+    std::fs::create_dir(volume.own_folder()).unwrap();
+    pipe(&volume.own_folder().join("index.new"));
+    let mut file = IndexFile::create(&volume, NOW).unwrap();
+    pipe(&path(&volume));
+    store(&volume, 1, 100);
+    assert!(!file.append(&volume, NOW).is_ok_and(|goes_on| goes_on));
+    assert!(read(&volume, NOW, false).is_err());
+}
