@@ -463,3 +463,21 @@ fn a_removal_by_request_has_precedence() {
     assert_eq!(server.get_with("/a", purge).status, 204);
     assert_eq!(used(&get(&server, "/a", fresh, "")).0, "MISS");
 }
+
+#[test]
+fn targets_without_the_mode_are_warned_of() {
+    let warning = "[warn] \"proxy_cache_control_targets\" has no effect without \
+                   \"proxy_cache_rfc9111 on\"";
+    for (more, is_warned) in [("", true), ("proxy_cache_rfc9111 on;", false)] {
+        let conf = format!(
+            "proxy_cache_path %dir%/c keys_zone=one:1m;
+             server {{ listen 127.0.0.1:%port%; proxy_cache one; {more}
+                 proxy_cache_control_targets CDN-Cache-Control;
+                 location / {{ proxy_pass http://127.0.0.1:1; }} }}"
+        );
+        let output = Server::http(&conf).check();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.contains(warning), is_warned, "{said}");
+        assert!(output.status.success());
+    }
+}

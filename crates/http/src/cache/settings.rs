@@ -196,6 +196,11 @@ impl Caching {
         if self.is_on() && self.key.is_none() && prefix != "proxy_" {
             cx.warn(format!("no \"{prefix}cache_key\" for \"{prefix}cache\""));
         }
+        if self.is_on() && !self.rfc9111 && !self.control_targets.is_empty() {
+            cx.warn(format!(
+                "\"{prefix}cache_control_targets\" has no effect without \"{prefix}cache_rfc9111 on\""
+            ));
+        }
         Ok(())
     }
 
