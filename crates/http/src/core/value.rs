@@ -38,11 +38,14 @@ impl Value for Predicates {
     }
 }
 
-/// A status from 400 to 599, for refusals.
+/// A status code between two bounds, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ErrorStatus(pub u16);
+pub(crate) struct StatusBetween<const LEAST: u16, const MOST: u16>(pub u16);
 
-impl Value for ErrorStatus {
+/// A status for refusals.
+pub(crate) type ErrorStatus = StatusBetween<400, 599>;
+
+impl<const LEAST: u16, const MOST: u16> Value for StatusBetween<LEAST, MOST> {
     const SYNTAX: &'static str = "code";
     const ARITY: Arity = Arity::ONE;
 
@@ -51,8 +54,11 @@ impl Value for ErrorStatus {
         let number =
             parse_number(&word.value).ok_or_else(|| Fault::directive("invalid number").at(word))?;
         match u16::try_from(number) {
-            Ok(status @ 400..=599) => Ok(Self(status)),
-            _ => Err(Fault::new("value must be between 400 and 599").at(word)),
+            Ok(status) if (LEAST..=MOST).contains(&status) => Ok(Self(status)),
+            _ => {
+                let message = format!("value must be between {LEAST} and {MOST}");
+                Err(Fault::new(message).at(word))
+            }
         }
     }
 

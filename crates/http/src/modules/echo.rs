@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use weir_conf::value::parse_number;
-use weir_conf::{Arity, Cx, Fault, Inherit, Local, Node, Settings, Slot, Value, directives};
+use weir_conf::{Cx, Fault, Inherit, Local, Node, Settings, Slot, directives};
 
+use crate::core::value::StatusBetween;
 use crate::module::{Handler, Module};
 use crate::variables::VariableRow;
 
@@ -78,7 +78,7 @@ directives! {
         /// The end of a repetition.
         "echo_end" [0]: "" => add,
         /// The status of the response.
-        "echo_status" => status: Status = Status(200),
+        "echo_status" => status: StatusBetween<200, 999> = StatusBetween(200),
         /// Sends the words before the response, as `echo` does.
         "echo_before_body" [0+]: "[-n] [--] [text ...]" => add_before,
         /// Sends the words behind the response, as `echo` does.
@@ -88,29 +88,6 @@ directives! {
         field serves: Local<bool>,
         field before: Inherit<Vec<Arc<Text>>>,
         field after: Inherit<Vec<Arc<Text>>>,
-    }
-}
-
-/// The status of a response that has a body.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Status(u16);
-
-impl Value for Status {
-    const SYNTAX: &'static str = "code";
-    const ARITY: Arity = Arity::ONE;
-
-    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
-        let word = &node.args[0];
-        let number =
-            parse_number(&word.value).ok_or_else(|| Fault::directive("invalid number").at(word))?;
-        match u16::try_from(number) {
-            Ok(status @ 200..=999) => Ok(Self(status)),
-            _ => Err(Fault::new("value must be between 200 and 999").at(word)),
-        }
-    }
-
-    fn show(&self) -> Option<String> {
-        Some(self.0.to_string())
     }
 }
 

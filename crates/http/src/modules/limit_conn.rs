@@ -4,7 +4,7 @@ use weir_conf::{Cx, Fault, Inherit, Node, Slot, directives};
 use weir_edge::limit_conn::{self, CountedConnection, Limit, Outcome, Refusal};
 use weir_edge::value::LimitLevel;
 
-use crate::core::value::ErrorStatus;
+use crate::core::value::{ErrorStatus, StatusBetween};
 use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
@@ -35,7 +35,7 @@ directives! {
         /// The log level of refused connections.
         "limit_conn_log_level" => log_level: LimitLevel = LimitLevel::Error,
         /// The response status of refused connections.
-        "limit_conn_status" => status: ErrorStatus = ErrorStatus(503),
+        "limit_conn_status" => status: ErrorStatus = StatusBetween(503),
         /// Logs excess connections, but does not refuse them.
         "limit_conn_dry_run" => dry_run: bool,
         field limits: Inherit<Vec<Limit>>,

@@ -12,7 +12,7 @@ use weir_engine::error_log::{Level, process_log};
 use weir_engine::stats::{Family, Key};
 use weir_upstream::shared_zone::SharedZone;
 
-use crate::core::value::ErrorStatus;
+use crate::core::value::{ErrorStatus, StatusBetween};
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
@@ -50,7 +50,7 @@ directives! {
         /// The log level of refused requests; delayed ones are logged one level lower.
         "limit_req_log_level" => log_level: LimitLevel = LimitLevel::Error,
         /// The response status of refused requests.
-        "limit_req_status" => status: ErrorStatus = ErrorStatus(503),
+        "limit_req_status" => status: ErrorStatus = StatusBetween(503),
         /// Logs excess requests, but neither refuses nor delays them.
         "limit_req_dry_run" => dry_run: bool,
         field limits: Inherit<Vec<Limit>>,
