@@ -1,10 +1,9 @@
 //! Client certificates: their verification and the variables with their fields.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 
 use crate::harness::{
-    Backend, Certificate, Directory, Server, Setup, Signal, is_nginx, run, until,
+    Backend, Certificate, Directory, KeptTls, Server, Setup, Signal, is_nginx, run, until,
 };
 
 /// Runs the openssl tool inside a directory.
@@ -95,56 +94,6 @@ fn ask(server: &Server, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// A kept client connection, by `openssl s_client`.
-struct Kept {
-    host: &'static str,
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Kept {
-    fn open(server: &Server, host: &'static str, arguments: &[&str]) -> Self {
-        let mut command = Command::new("openssl");
-        command.args(["s_client", "-quiet", "-connect", &server.address("port")]);
-        command.args(["-servername", host, "-cert", "client.crt", "-key", "client.key"]);
-        command.args(arguments).current_dir(server.directory().path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn().unwrap();
-        let input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Self { host, process, input, output }
-    }
-
-    /// The body of the next response; `None` if the connection has been closed.
-    fn ask(&mut self) -> Option<String> {
-        write!(self.input, "GET / HTTP/1.1\r\nHost: {}\r\n\r\n", self.host).ok()?;
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if let Some(number) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = number.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.output.read_exact(&mut body).ok()?;
-        Some(String::from_utf8(body).unwrap())
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn a_reload_judges_clients_anew() {
     let setup = judging("ssl_crl ca.crl;");
@@ -152,7 +101,7 @@ fn a_reload_judges_clients_anew() {
     let server = setup.start();
     // The second server has no certificate of its own, shares the trust of the first, and rejects
     // no client.
-    let mut kept = ["a.test", "b.test"].map(|host| Kept::open(&server, host, &[]));
+    let mut kept = ["a.test", "b.test"].map(|host| KeptTls::open(&server, host, &[]));
     let mut ask_both = || kept.each_mut().map(|kept| kept.ask());
     let good = Some("SUCCESS .".to_owned());
     assert_eq!(ask_both(), [good.clone(), good.clone()]);
@@ -176,12 +125,12 @@ fn a_resumed_session_is_judged_by_the_current_lists() {
             .file("ticket.key", [7; 80]);
         list(setup.directory(), false);
         let server = setup.start();
-        let mut first = Kept::open(&server, "a.test", &[version, "-sess_out", "session"]);
+        let mut first = KeptTls::open(&server, "a.test", &[version, "-sess_out", "session"]);
         assert_eq!(first.ask().as_deref(), Some("SUCCESS ."));
         // TLS 1.3 tickets follow the handshake.
         until("a session", || server.directory().join("session").exists());
         drop(first);
-        let again = || Kept::open(&server, "a.test", &[version, "-sess_in", "session"]).ask();
+        let again = || KeptTls::open(&server, "a.test", &[version, "-sess_in", "session"]).ask();
         assert_eq!(again().as_deref(), Some("SUCCESS r"), "{version}");
         list(server.directory(), true);
         server.signal(Signal::HUP);

@@ -1,14 +1,13 @@
 //! The status of certificates by OCSP, with responders that `openssl ocsp` answers for: stapled to
 //! the server's own certificates, and asked about clients.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::harness::{Backend, Directory, Reply, Server, Setup, Signal, run, until};
+use crate::harness::{Backend, Directory, KeptTls, Reply, Server, Setup, Signal, run, until};
 
 /// Runs the openssl tool in a folder.
 fn openssl(folder: &std::path::Path, arguments: &[&str]) {
@@ -193,15 +192,15 @@ fn staples_are_kept_over_reloads() {
     assert_eq!(responder.backend.count(), 1);
 }
 
+/// A server that staples the status of one certificate.
+const STAPLING: &str = "ssl_stapling on; ssl_trusted_certificate ca.crt;
+    server { listen 127.0.0.1:%port% ssl; server_name a.test;
+        ssl_certificate ec.crt; ssl_certificate_key ec.key; }";
+
 #[test]
 fn a_responder_that_fails_is_asked_again() {
     let responder = Responder::new();
-    let setup = Server::http(
-        "ssl_stapling on; ssl_trusted_certificate ca.crt;
-         server { listen 127.0.0.1:%port% ssl; server_name a.test;
-            ssl_certificate ec.crt; ssl_certificate_key ec.key; }",
-    );
-    let setup = authority(setup, &responder.address());
+    let setup = authority(Server::http(STAPLING), &responder.address());
     responder.serve(setup.directory());
     responder.broken.store(true, Ordering::SeqCst);
     let server = setup.start();
@@ -215,12 +214,7 @@ fn a_responder_that_fails_is_asked_again() {
 #[test]
 fn the_status_of_a_revoked_certificate_is_not_stapled() {
     let responder = Responder::new();
-    let setup = Server::http(
-        "ssl_stapling on; ssl_trusted_certificate ca.crt;
-         server { listen 127.0.0.1:%port% ssl; server_name a.test;
-            ssl_certificate ec.crt; ssl_certificate_key ec.key; }",
-    );
-    let setup = authority(setup, &responder.address());
+    let setup = authority(Server::http(STAPLING), &responder.address());
     index(setup.directory(), &[("11", 'R')]);
     responder.serve(setup.directory());
     let server = setup.start();
@@ -351,12 +345,12 @@ fn a_resumed_session_is_checked_as_well() {
     let setup = asking("ssl_ocsp on;", &responder.address());
     responder.serve(setup.directory());
     let server = setup.start();
-    let mut first = Kept::open(&server, &["-tls1_2", "-sess_out", "session"]);
+    let mut first = KeptTls::open(&server, "a.test", &["-tls1_2", "-sess_out", "session"]);
     assert_eq!(first.ask().as_deref(), Some("SUCCESS ."));
     until("a session", || server.directory().join("session").exists());
     drop(first);
     index(server.directory(), &[("12", 'R')]);
-    let mut second = Kept::open(&server, &["-tls1_2", "-sess_in", "session"]);
+    let mut second = KeptTls::open(&server, "a.test", &["-tls1_2", "-sess_in", "session"]);
     assert_eq!(second.ask().as_deref(), Some("FAILED:certificate revoked r"));
 }
 
@@ -369,7 +363,7 @@ fn a_silent_responder_holds_up_nobody_else() {
     responder.serve(setup.directory());
     responder.silent.store(true, Ordering::SeqCst);
     let server = setup.start();
-    let mut waiting = Kept::open(&server, &[]);
+    let mut waiting = KeptTls::open(&server, "a.test", &[]);
     responder.backend.wait(0);
     let mut plain = crate::harness::Client::connect(server.address("port2"));
     assert_eq!(plain.get("/").text(), "plain");
@@ -384,7 +378,7 @@ fn a_kept_connection_is_checked_after_a_reload() {
     index(setup.directory(), &[("12", 'R')]);
     responder.serve(setup.directory());
     let server = setup.start();
-    let mut kept = Kept::open(&server, &[]);
+    let mut kept = KeptTls::open(&server, "a.test", &[]);
     assert_eq!(kept.ask().as_deref(), Some("SUCCESS ."));
     assert_eq!(responder.backend.count(), 0);
     let conf = server.directory().read("nginx.conf").replace("ssl_ocsp off;", "ssl_ocsp on;");
@@ -410,53 +404,4 @@ fn a_certificate_without_a_responder_is_refused() {
     assert_eq!(ask(&server, &[]), "FAILED:certificate status request failed .");
     server
         .wait_log("no OCSP responder URL in certificate while SSL handshaking, client: 127.0.0.1");
-}
-
-/// A kept client connection, by `openssl s_client`.
-struct Kept {
-    process: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Kept {
-    fn open(server: &Server, arguments: &[&str]) -> Self {
-        let mut command = Command::new("openssl");
-        command.args(["s_client", "-quiet", "-connect", &server.address("port")]);
-        command.args(["-servername", "a.test", "-cert", "client.crt", "-key", "client.key"]);
-        command.args(arguments).current_dir(server.directory().path());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = command.spawn().unwrap();
-        let input = process.stdin.take().unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, input, output }
-    }
-
-    /// The body of the next response; `None` if the connection has been closed.
-    fn ask(&mut self) -> Option<String> {
-        write!(self.input, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").ok()?;
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if self.output.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if let Some(number) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = number.trim().parse().unwrap();
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        self.output.read_exact(&mut body).ok()?;
-        Some(String::from_utf8(body).unwrap())
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
