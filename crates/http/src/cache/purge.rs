@@ -68,8 +68,10 @@ pub(super) async fn purge(
         Some(prefix) if has_purger && leave(&volume, prefix) => Removal::FOUND,
         Some(prefix) => remove_all(&volume, |_| true, |head| head.key.starts_with(prefix)),
         None => {
+            // Asked first, since the loader may end in between.
+            let is_cold = volume.index.is_cold();
             let mut removal = remove(&volume, &main);
-            if volume.index.is_cold() {
+            if is_cold {
                 removal.add(remove_unknown(&volume, &HashSet::from([main])));
             }
             removal
@@ -121,8 +123,9 @@ fn remove_unknown(volume: &Volume, mains: &HashSet<Digest>) -> Removal {
 /// Removes a response at once, and later, while the index does not know all files, variants that it
 /// has missed.
 pub(super) fn remove_in_background(volume: &Arc<Volume>, main: Digest) {
+    let is_cold = volume.index.is_cold();
     remove(volume, &main);
-    if !volume.index.is_cold() {
+    if !is_cold {
         return;
     }
     let seeker = volume.sought.ask(main);
