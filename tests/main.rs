@@ -57,6 +57,7 @@ mod malformed_heads;
 mod memcached;
 mod mp4;
 mod pair;
+mod parameters;
 mod paths;
 mod process;
 mod process_files;

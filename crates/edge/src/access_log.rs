@@ -34,7 +34,8 @@ directives! {
     pub struct Logging as LoggingWritten in [http, server, location] {
         /// An access log: a file, whose name may have variables, or a syslog server; the name of a
         /// format, by default `combined`; and an optional buffer, which each thread has for itself.
-        /// Several logs can be set.
+        /// Several logs can be set. A syslog server is `syslog:server=address[,facility=name]
+        /// [,severity=name][,tag=word][,nohostname]`.
         "access_log" in [http, server, location, location_if, limit_except] [1+]:
             "off | path [format [buffer=size] [gzip[=level]] [flush=time] [if=condition]]"
             => set_access_log,

@@ -98,7 +98,11 @@ directives! {
         /// without a preferred one. With `overflow=off` it takes all as long as one of its servers
         /// works.
         "prefer_locality" [1+]: "locality ... [overflow=percent | off]" => set_prefer_locality,
-        /// Binds the requests of a session to one server.
+        /// Binds the requests of a session to one server: by a cookie (`cookie name [expires=time]
+        /// [domain=domain] [httponly] [samesite=strict|lax|none|$variable] [secure] [path=path]`),
+        /// by the `route=` of a server (`route $variable ...`), or by what servers answer (`learn
+        /// create=$variable lookup=$variable zone=name:size [timeout=time] [header]`, where
+        /// `header` means that the session is known at the end of the response's head).
         "sticky" in [upstream] [2+]: "cookie | route | learn parameters" => set_sticky,
         /// Takes servers that fail, or are worse than the others, out of the group for a while:
         /// after `consecutive` failures in a row (connection faults, timeouts, the statuses 500,

@@ -53,7 +53,7 @@ directives! {
         /// Does not keep the response if a value is neither empty nor "0".
         "no_cache" => no_cache: Predicates,
         /// How long responses with these statuses are kept that do not say it themselves; without
-        /// statuses, those with 200, 301 and 302.
+        /// statuses, those with 200, 301 and 302; with `any`, all.
         "cache_valid" [1+]: "[code ...] time" => set_valid,
         /// The number of requests after which a response is kept.
         "cache_min_uses" => min_uses: u64 = 1,

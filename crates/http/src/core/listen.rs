@@ -14,7 +14,7 @@ directives! {
         /// An address and port, a port or a unix socket, with the options of its socket:
         /// `default_server`, `ssl`, `http2`, `quic`, `proxy_protocol`, `backlog`, `rcvbuf`,
         /// `sndbuf`, `fastopen`, `deferred`, `bind`, `ipv6only`, `reuseport`, `multipath`,
-        /// `so_keepalive`.
+        /// `so_keepalive`. Linux has no `accept_filter`.
         "listen" [1+]: "address[:port] | port | unix:path [parameter ...]" => add_listen,
         field listens: Local<Vec<Listen>>,
     }

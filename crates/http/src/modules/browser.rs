@@ -52,7 +52,8 @@ directives! {
         /// The first modern version of a browser, or `unlisted` to treat all other browsers as
         /// modern.
         "modern_browser" [1, 2]: "browser version | unlisted" => add_modern,
-        /// Substrings of `User-Agent` that mark ancient browsers.
+        /// Substrings of `User-Agent` that mark ancient browsers; `netscape4` stands for all of
+        /// Netscape 1 to 4.
         "ancient_browser" [1+]: "string ..." => add_ancient,
         /// The value of `$modern_browser` for modern browsers.
         "modern_browser_value" as "string" => modern_value: LastString = LastString("1".to_owned()),

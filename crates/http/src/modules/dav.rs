@@ -63,13 +63,13 @@ const ANY: DavMethods = DavMethods::PUT
 directives! {
     /// Modification of files by WebDAV.
     pub(super) struct Dav in [http, server, location] {
-        /// The allowed methods.
+        /// The allowed methods, of `PUT`, `DELETE`, `MKCOL`, `COPY` and `MOVE`.
         "dav_methods" => methods: DavMethods,
         /// Whether PUT creates missing folders.
         "create_full_put_path" => create_full_put_path: bool = false,
         /// The minimum number of segments in the path of a DELETE.
         "min_delete_depth" => min_delete_depth: u64,
-        /// The permissions of new files and folders.
+        /// The permissions of new files and folders, for `user`, `group` and `all`.
         "dav_access" => access: Rights = Rights::OURS,
     }
 }

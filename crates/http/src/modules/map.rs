@@ -17,7 +17,9 @@ static MAPS: Slot<Maps> = Slot::new();
 directives! {
     /// Variables that depend on other variables.
     pub(crate) struct Maps as MapsWritten in [http] {
-        /// Defines a variable by a list of source values and results.
+        /// Defines a variable by a list of source values and results. Besides these, a line may be
+        /// `default` and a result, `include` and a file, `hostnames` (source values with masks such
+        /// as `*.example.com`), or `volatile` (nothing is remembered).
         "map" block [2]: "string $variable { … }" => add_map,
         /// The size of nginx's hash tables. Has no effect: tables grow as needed.
         "map_hash_max_size" => hash_max_size: u32 = 2048,

@@ -110,7 +110,8 @@ directives! {
         "proxy_cookie_domain" [1, 2]: "off | domain replacement" => set_cookie_domain,
         /// Rewrites the path of cookies.
         "proxy_cookie_path" [1, 2]: "off | path replacement" => set_cookie_path,
-        /// Sets or clears flags of cookies.
+        /// Sets or clears flags of cookies: `secure`, `httponly`, `samesite=strict`, `samesite=lax`
+        /// and `samesite=none`, and `nosecure`, `nohttponly` and `nosamesite`.
         "proxy_cookie_flags" [1, 2, 3, 4]: "off | cookie [flag ...]" => set_cookie_flags,
         /// Has no effect: fields are not stored in a hash table.
         "proxy_headers_hash_max_size" => headers_hash_max_size: u32 = 512,
