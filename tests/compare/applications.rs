@@ -121,7 +121,9 @@ fn fastcgi(mut bytes: &[u8]) -> Option<String> {
     while !bytes.is_empty() {
         let header = bytes.get(..8)?;
         let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        let content = bytes.get(8..8 + length)?;
+        // Of the last record, only a part may have come.
+        let end = bytes.len().min(8 + length);
+        let content = &bytes[8..end];
         match (header[1], length) {
             (BEGIN, _) => writeln!(out, "begin {content:?}").ok()?,
             (PARAMS, 0) => {
@@ -136,7 +138,7 @@ fn fastcgi(mut bytes: &[u8]) -> Option<String> {
             (STDIN, _) => body.extend_from_slice(content),
             (other, _) => writeln!(out, "record {other}").ok()?,
         }
-        bytes = bytes.get(8 + length + usize::from(header[6])..)?;
+        bytes = bytes.get(8 + length + usize::from(header[6])..).unwrap_or_default();
     }
     if !params.is_empty() || !body.is_empty() {
         writeln!(out, "cut off after {} and {} bytes", params.len(), body.len()).ok()?;
@@ -206,5 +208,7 @@ mod tests {
         let uwsgi = render(Protocol::Uwsgi, b"\0\x07\0\0\x01\0A\x02\0bcbody");
         assert_eq!(uwsgi, "modifiers 0 0\nA=bc\nbody 4: body\n");
         assert!(render(Protocol::Uwsgi, b"\0").starts_with("not readable"));
+        let cut = "begin [0, 1, 0, 0, 0, 0, 0, 0]\nA=bc\ncut off after 0 and 3 bytes\n";
+        assert_eq!(render(Protocol::FastCgi, &bytes[..bytes.len() - 9]), cut);
     }
 }
