@@ -54,6 +54,73 @@ fn the_default_paths_are_shown_and_used() {
     assert!(stderr(&output).contains(&format!("{conf} ")), "{}", stderr(&output));
 }
 
+/// What programs look for in the output of `-V`: certbot (the version, SNI, the module, the TLS
+/// library), agents that monitor nginx (paths, the library), roles that set nginx up, and scripts
+/// of services (`--user`, folders for temporary files).
+#[test]
+fn programs_find_in_the_output_of_capital_v_what_they_look_for() {
+    if is_nginx() {
+        return;
+    }
+    let directory = Directory::new();
+    let nginx = directory.join("nginx");
+    std::os::unix::fs::symlink(binary(), &nginx).unwrap();
+    let output = Command::new(&nginx).arg("-V").output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty());
+    let text = stderr(&output);
+    // The first version is taken for nginx's, by patterns as `([^/]+)/([0-9.]+)`.
+    let version = text.strip_prefix("nginx version: nginx/").unwrap();
+    let version = version.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap();
+    assert_eq!(version.split('.').filter(|part| part.parse::<u32>().is_ok()).count(), 3, "{text}");
+    // `built with (name) (version)`, and then a blank.
+    let (_, library) = text.split_once("\nbuilt with OpenSSL ").unwrap();
+    assert!(library.starts_with(|c: char| c.is_ascii_digit()) && library.contains(' '), "{text}");
+    assert!(text.lines().any(|line| line == "TLS SNI support enabled"), "{text}");
+    let (_, arguments) = text.split_once("configure arguments: ").unwrap();
+    assert_eq!(arguments.lines().count(), 1, "{text}");
+    // Arguments are divided at blanks, without quotes.
+    assert!(arguments.split_whitespace().all(|word| word.starts_with("--")), "{text}");
+    let words: Vec<&str> = arguments.split_whitespace().collect();
+    for module in [
+        "http_ssl_module",
+        "http_stub_status_module",
+        "http_realip_module",
+        "http_sub_module",
+        "http_addition_module",
+        "http_auth_request_module",
+        "http_dav_module",
+        "http_flv_module",
+        "http_mp4_module",
+        "http_gunzip_module",
+        "http_gzip_static_module",
+        "http_slice_module",
+        "http_random_index_module",
+        "http_secure_link_module",
+        "threads",
+        "file-aio",
+    ] {
+        assert!(words.contains(&&*format!("--with-{module}")), "{module}: {text}");
+    }
+    for module in ["headers-more", "brotli", "echo-nginx", "zstd"] {
+        assert!(arguments.contains(module), "{module}: {text}");
+    }
+    for path in [
+        "prefix",
+        "sbin-path",
+        "modules-path",
+        "conf-path",
+        "error-log-path",
+        "http-log-path",
+        "pid-path",
+        "lock-path",
+        "http-client-body-temp-path",
+        "http-proxy-temp-path",
+    ] {
+        let found = words.iter().find_map(|word| word.strip_prefix(&*format!("--{path}=")));
+        assert!(found.is_some_and(|found| found.starts_with('/') || found == "stderr"), "{path}");
+    }
+}
+
 /// A server with its own prefix does not share folders with one that uses the default paths,
 /// possibly as another user.
 #[test]

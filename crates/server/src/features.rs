@@ -65,6 +65,9 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_dav_module",                  LeftOut, true),
     ("http_flv_module",                  LeftOut, true),
     ("http_mp4_module",                  LeftOut, true),
+    ("http_degradation_module",          LeftOut, true),
+    ("threads",                          LeftOut, true),
+    ("file-aio",                         LeftOut, true),
     ("http_geoip_module",                LeftOut, false),
     ("http_xslt_module",                 LeftOut, false),
     ("http_image_filter_module",         LeftOut, false),
@@ -90,16 +93,17 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("stream_upstream_zone_module",      Built,   false),
 ];
 
-/// Modules of others that Weir has, by the names that `load_module` gives them.
-const OTHERS: &[&str] = &[
-    "http_echo_module",
-    "http_headers_more_filter_module",
-    "http_brotli_filter_module",
-    "http_brotli_static_module",
-    "http_zstd_filter_module",
-    "http_zstd_static_module",
-    // Its directives are accepted.
-    "http_vhost_traffic_status_module",
+/// Modules of others that Weir has: the names that `load_module` gives them, and the folder of their
+/// source, which `-V` of an nginx with them shows. Programs look for a part of that name.
+const OTHERS: &[(&str, Option<&str>)] = &[
+    ("http_echo_module", Some("echo-nginx-module")),
+    ("http_headers_more_filter_module", Some("headers-more-nginx-module")),
+    ("http_brotli_filter_module", Some("ngx_brotli")),
+    ("http_brotli_static_module", None),
+    ("http_zstd_filter_module", Some("zstd-nginx-module")),
+    ("http_zstd_static_module", None),
+    // Its directives are accepted, but show nothing.
+    ("http_vhost_traffic_status_module", None),
 ];
 
 /// The configure arguments, each preceded by a space.
@@ -109,7 +113,9 @@ pub(crate) fn configure_arguments() -> String {
         (LeftOut, true) => Some(format!(" --with-{name}")),
         _ => None,
     };
-    MODULES.iter().filter_map(argument).collect()
+    let folders = OTHERS.iter().filter_map(|(_, folder)| *folder);
+    let added = folders.map(|folder| format!(" --add-module={folder}"));
+    MODULES.iter().filter_map(argument).chain(added).collect()
 }
 
 /// Whether a `load_module` file name denotes a module that is built in, or one of nginx's own,
@@ -125,7 +131,8 @@ pub(crate) fn is_known(file_name: &str) -> bool {
         "mail_module" => "mail",
         name => name,
     };
-    MODULES.iter().any(|&(module, ..)| module == name) || OTHERS.contains(&name)
+    MODULES.iter().any(|&(module, ..)| module == name)
+        || OTHERS.iter().any(|&(module, _)| module == name)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(crate) fn text(program: &str, options: &Options) -> String {
         text.push_str(&cli::help(program));
     }
     if options.configure {
+        text.push_str(&format!("built by rustc {}\n", compiler()));
         text.push_str("built with OpenSSL 3.0 names and settings, mapped onto rustls 0.23\n");
         text.push_str("TLS SNI support enabled\n");
         text.push_str("configure arguments:");
@@ -32,6 +33,13 @@ pub(crate) fn text(program: &str, options: &Options) -> String {
         text.push('\n');
     }
     text
+}
+
+/// The version of the compiler, as the repository names it.
+fn compiler() -> &'static str {
+    const TOOLCHAIN: &str = include_str!("../../../rust-toolchain.toml");
+    let channel = TOOLCHAIN.lines().find_map(|line| line.strip_prefix("channel = \""));
+    channel.and_then(|channel| channel.strip_suffix('"')).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -55,6 +63,23 @@ mod tests {
             text.contains(&format!("configure arguments: --prefix={}", Layout::built().prefix))
         );
         assert!(text.contains(&format!("{conf} --error-log-path=")), "{text}");
+    }
+
+    /// The lines of nginx, in its order: programs also count them.
+    #[test]
+    fn the_lines_are_those_of_nginx() {
+        let options = Options { version: true, configure: true, ..Options::default() };
+        let text = text("nginx", &options);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("weir ")).collect();
+        let starts = [
+            "nginx version: nginx/1.",
+            "built by rustc 1.",
+            "built with OpenSSL 3.",
+            "TLS SNI support enabled",
+            "configure arguments: --prefix=/",
+        ];
+        assert_eq!(lines.len(), starts.len(), "{text}");
+        assert!(lines.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{text}");
     }
 
     /// Any of these words makes nginx's test suite expect that library's behaviour.
