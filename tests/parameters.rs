@@ -85,10 +85,16 @@ impl Row {
         let at = |place: &str| if self.place == place { sample.as_str() } else { "" };
         format!(
             "pid x.pid; error_log stderr; {} events {{ }}
-            http {{ access_log off; {} match m {{ status 200; }} limit_req_zone $uri zone=q:32k rate=1r/s;
-            upstream u {{ server 127.0.0.1:81; {} }} upstream z {{ zone z 64k; server 127.0.0.1:81; }}
+            http {{ access_log off; {} match m {{ status 200; }}
+            limit_req_zone $uri zone=q:32k rate=1r/s;
+            upstream u {{ server 127.0.0.1:81; {} }}
+            upstream z {{ zone z 64k; server 127.0.0.1:81; }}
             server {{ listen unix:%dir%/s; {} location /x {{ {} }} }} }}",
-            at("main"), at("http"), at("upstream"), at("server"), at("location"),
+            at("main"),
+            at("http"),
+            at("upstream"),
+            at("server"),
+            at("location"),
         )
     }
 }

@@ -93,8 +93,8 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("stream_upstream_zone_module",      Built,   false),
 ];
 
-/// Modules of others that Weir has: the names that `load_module` gives them, and the folder of their
-/// source, which `-V` of an nginx with them shows. Programs look for a part of that name.
+/// Modules of others that Weir has: the names that `load_module` gives them, and the folder of
+/// their source, which `-V` of an nginx with them shows. Programs look for a part of that name.
 const OTHERS: &[(&str, Option<&str>)] = &[
     ("http_echo_module", Some("echo-nginx-module")),
     ("http_headers_more_filter_module", Some("headers-more-nginx-module")),

@@ -20,8 +20,9 @@ directives! {
         [main, http, server, location, stream, stream_server, mail, mail_server]
     {
         /// Configures a log and its least severe level. Several logs may be given; a level includes
-        /// those above it in the list emerg, alert, crit, error, warn, notice, info, debug. A syslog
-        /// server is `syslog:server=address[,facility=name][,severity=name][,tag=word][,nohostname]`.
+        /// those above it in the list emerg, alert, crit, error, warn, notice, info, debug. A
+        /// syslog server is `syslog:server=address[,facility=name][,severity=name][,tag=word]
+        /// [,nohostname]`.
         "error_log" => logs: Many<Destination>,
     }
 }

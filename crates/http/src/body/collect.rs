@@ -56,10 +56,11 @@ impl Collector {
         }
     }
 
-    /// A collector for a body that is there already, which needs no file.
+    /// A collector for a body that is not to be buffered and is there already. It needs no file,
+    /// not even with `client_body_in_file_only`.
     pub(super) fn of_received(request: &mut Request, received: u64) -> Self {
         let limit = usize::try_from(received).unwrap_or(usize::MAX);
-        Self { limit, ..Self::new(request, received) }
+        Self { limit, in_file: BodyInFile::Off, ..Self::new(request, received) }
     }
 
     /// Adds bytes.

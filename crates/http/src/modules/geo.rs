@@ -19,10 +19,10 @@ static GEOS: Slot<Geos> = Slot::new();
 directives! {
     /// Variables that depend on the client address.
     pub(crate) struct Geos as GeosWritten in [http] {
-        /// Defines a variable by a list of networks and values. Besides these, a line may be `default`
-        /// and a value, `include` and a file, `delete` and a network, `proxy` and a network of
-        /// trusted proxies, `proxy_recursive`, `volatile`, or, as the first one, `ranges`: the
-        /// networks are then ranges of addresses.
+        /// Defines a variable by a list of networks and values. Besides these, a line may be
+        /// `default` and a value, `include` and a file, `delete` and a network, `proxy` and a
+        /// network of trusted proxies, `proxy_recursive`, `volatile`, or, as the first one,
+        /// `ranges`: the networks are then ranges of addresses.
         "geo" block [1, 2]: "[$address] $variable { … }" => add_geo,
     }
 }

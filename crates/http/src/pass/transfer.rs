@@ -67,8 +67,8 @@ directives! {
         /// `alias`, or under this name. Missing folders are created. The client may leave
         /// meanwhile. Nothing is stored where `buffering` is off.
         "store" => store: Store = Store::Off,
-        /// The permissions of stored files, and of the folders created for them, for `user`, `group`
-        /// and `all`.
+        /// The permissions of stored files, and of the folders created for them, for `user`,
+        /// `group` and `all`.
         "store_access" => store_access: Rights = Rights::OURS,
         /// The failures after which another server is tried.
         "next_upstream" => next_upstream: NextUpstream = NextUpstream(Causes::DEFAULT),
