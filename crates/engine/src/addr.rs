@@ -134,12 +134,22 @@ fn write_unix(path: Option<&Path>, out: &mut Vec<u8>) {
 }
 
 fn write_v4(octets: [u8; 4], out: &mut Vec<u8>) {
-    for (place, octet) in octets.into_iter().enumerate() {
-        if place > 0 {
-            out.push(b'.');
+    let (mut text, mut length) = ([b'.'; "255.255.255.255".len()], 0);
+    for octet in octets {
+        let (hundreds, tens) = (octet / 100, octet / 10 % 10);
+        if hundreds > 0 {
+            text[length] = b'0' + hundreds;
+            length += 1;
         }
-        write_number(octet.into(), out);
+        if octet >= 10 {
+            text[length] = b'0' + tens;
+            length += 1;
+        }
+        text[length] = b'0' + octet % 10;
+        // The dot is there.
+        length += 2;
     }
+    out.extend_from_slice(&text[..length - 1]);
 }
 
 /// Writes decimal digits without `fmt`'s overhead: addresses are written per connection.
@@ -197,6 +207,14 @@ mod tests {
         let mut binary = Vec::new();
         v4.write_binary(&mut binary);
         assert_eq!(binary, [127, 0, 0, 1]);
+    }
+
+    #[test]
+    fn every_number_of_an_address_has_its_digits() {
+        for octet in 0..=255 {
+            let ip = std::net::Ipv4Addr::from([octet, 255 - octet, octet / 2, octet]);
+            assert_eq!(Addr::Inet((ip, 80).into()).ip_text(), ip.to_string());
+        }
     }
 
     #[test]
