@@ -15,6 +15,8 @@ mod tests;
 pub use error::{RecordError, TooLong};
 pub use records::{Part, Records};
 
+use crate::params::{NullByte, ParamFormat};
+
 /// The version of the protocol.
 const VERSION: u8 = 1;
 
@@ -62,6 +64,42 @@ pub fn padding(length: u64) -> &'static [u8] {
     &PADDING[..((8 - length % 8) % 8) as usize]
 }
 
+/// The format of parameters: the lengths of the name and of the value, and then both.
+#[derive(Debug)]
+pub enum FastCgi {}
+
+impl ParamFormat for FastCgi {
+    #[inline]
+    fn begin(length: usize, write: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+        match u8::try_from(length) {
+            Ok(short @ ..=SHORT) => out.extend_from_slice(&[short, 0]),
+            _ => {
+                out.extend_from_slice(&long(length));
+                out.push(0);
+            }
+        }
+        write(out);
+    }
+
+    #[inline]
+    fn end(name: usize, value: usize, out: &mut Vec<u8>) -> Result<(), NullByte> {
+        let (place, length) = (value - name - 1, out.len() - value);
+        match u8::try_from(length) {
+            Ok(short @ ..=SHORT) => out[place] = short,
+            _ => drop(out.splice(place..=place, long(length))),
+        }
+        Ok(())
+    }
+}
+
+/// The maximum length of a name or a value whose length takes one byte.
+const SHORT: u8 = 127;
+
+/// A length in four bytes, which the first bit marks. What exceeds it exceeds the record.
+fn long(length: usize) -> [u8; 4] {
+    (length as u32 | 1 << 31).to_be_bytes()
+}
+
 /// The start of a request: the records before its body.
 #[derive(Debug)]
 pub struct Start<'a> {
@@ -82,17 +120,9 @@ impl<'a> Start<'a> {
         Self { out, params }
     }
 
-    /// Appends a parameter.
-    pub fn param(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, value] {
-            match u8::try_from(part.len()) {
-                Ok(length @ ..=127) => self.out.push(length),
-                // The first bit marks four bytes. What exceeds them exceeds the record.
-                _ => self.out.extend_from_slice(&(part.len() as u32 | 1 << 31).to_be_bytes()),
-            }
-        }
-        self.out.extend_from_slice(name);
-        self.out.extend_from_slice(value);
+    /// The place where parameters are appended, in the format [`FastCgi`].
+    pub fn params(&mut self) -> &mut Vec<u8> {
+        self.out
     }
 
     /// Ends the parameters.

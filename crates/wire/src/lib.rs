@@ -14,6 +14,7 @@ pub mod header;
 pub mod load_report;
 pub mod memcached;
 pub mod mp4;
+pub mod params;
 pub mod proxy_protocol;
 pub mod request;
 pub mod scgi;

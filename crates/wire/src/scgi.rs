@@ -1,6 +1,8 @@
 //! Heads of SCGI requests (<https://python.ca/scgi/protocol.txt>): a netstring of parameters, which
 //! the body follows without framing. Responses are those of CGI ([`crate::cgi`]).
 
+use crate::params::{NullByte, ParamFormat};
+
 /// The head of a request.
 #[derive(Debug)]
 pub struct Head<'a> {
@@ -9,35 +11,41 @@ pub struct Head<'a> {
     start: usize,
 }
 
-/// A byte that ends a name or a value is within one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NullByte;
+/// The format of parameters: name and value, each before a null byte.
+#[derive(Debug)]
+pub enum Scgi {}
+
+impl ParamFormat for Scgi {
+    #[inline]
+    fn begin(_: usize, write: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+        write(out);
+        out.push(0);
+    }
+
+    #[inline]
+    fn end(name: usize, value: usize, out: &mut Vec<u8>) -> Result<(), NullByte> {
+        let name = &out[value - 1 - name..value - 1];
+        if name.contains(&0) || memchr::memchr(0, &out[value..]).is_some() {
+            return Err(NullByte);
+        }
+        out.push(0);
+        Ok(())
+    }
+}
 
 impl<'a> Head<'a> {
     /// Begins a request with a body of `length` bytes behind the content of `out`.
     pub fn new(length: u64, out: &'a mut Vec<u8>) -> Self {
         let start = out.len();
-        let mut head = Self { out, start };
-        head.push(b"CONTENT_LENGTH", length.to_string().as_bytes());
-        head
+        out.extend_from_slice(b"CONTENT_LENGTH\0");
+        out.extend_from_slice(length.to_string().as_bytes());
+        out.push(0);
+        Self { out, start }
     }
 
-    /// Appends a parameter.
-    ///
-    /// # Errors
-    /// A null byte in it, which would begin another parameter.
-    pub fn param(&mut self, name: &[u8], value: &[u8]) -> Result<(), NullByte> {
-        if name.contains(&0) || value.contains(&0) {
-            return Err(NullByte);
-        }
-        self.push(name, value);
-        Ok(())
-    }
-
-    fn push(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, b"\0", value, b"\0"] {
-            self.out.extend_from_slice(part);
-        }
+    /// The place where parameters are appended, in the format [`Scgi`].
+    pub fn params(&mut self) -> &mut Vec<u8> {
+        self.out
     }
 
     /// Ends the parameters.
@@ -56,9 +64,9 @@ mod tests {
     fn a_head_is_a_netstring() {
         let mut out = b"before".to_vec();
         let mut head = Head::new(27, &mut out);
-        head.param(b"SCGI", b"1").unwrap();
-        head.param(b"REQUEST_METHOD", b"POST").unwrap();
-        head.param(b"EMPTY", b"").unwrap();
+        Scgi::put(b"SCGI", b"1", head.params()).unwrap();
+        Scgi::put(b"REQUEST_METHOD", b"POST", head.params()).unwrap();
+        Scgi::put(b"EMPTY", b"", head.params()).unwrap();
         head.finish();
         let expected: &[u8] =
             b"before52:CONTENT_LENGTH\x0027\0SCGI\x001\0REQUEST_METHOD\0POST\0EMPTY\0\0,";
@@ -67,11 +75,10 @@ mod tests {
 
     #[test]
     fn no_parameter_hides_another() {
-        let mut out = Vec::new();
-        let mut head = Head::new(0, &mut out);
-        assert_eq!(head.param(b"A", b"b\0REMOTE_USER\0admin"), Err(NullByte));
-        assert_eq!(head.param(b"A\0", b""), Err(NullByte));
-        head.finish();
-        assert_eq!(out, b"17:CONTENT_LENGTH\x000\0,");
+        for (name, value) in [(&b"A"[..], &b"b\0REMOTE_USER\0admin"[..]), (b"A\0", b"")] {
+            let mut out = Vec::new();
+            let mut head = Head::new(0, &mut out);
+            assert_eq!(Scgi::put(name, value, head.params()), Err(NullByte));
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! (<https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html>). Responses are those of CGI
 //! ([`crate::cgi`]).
 
+use crate::params::{NullByte, ParamFormat};
+
 /// The maximum length of the content of a packet, in bytes.
 pub const MAX_PACKET: usize = 0xffff;
 
@@ -17,6 +19,31 @@ impl TooLong {
     pub fn message(self) -> String {
         format!("uwsgi request is too big: {}", self.0)
     }
+}
+
+/// The format of parameters: name and value, each after its length.
+#[derive(Debug)]
+pub enum Uwsgi {}
+
+impl ParamFormat for Uwsgi {
+    #[inline]
+    fn begin(length: usize, write: impl FnOnce(&mut Vec<u8>), out: &mut Vec<u8>) {
+        out.extend_from_slice(&length_bytes(length));
+        write(out);
+        out.extend_from_slice(&[0, 0]);
+    }
+
+    #[inline]
+    fn end(_: usize, value: usize, out: &mut Vec<u8>) -> Result<(), NullByte> {
+        let length = length_bytes(out.len() - value);
+        out[value - 2..value].copy_from_slice(&length);
+        Ok(())
+    }
+}
+
+/// The length of a name or a value. What exceeds it exceeds the packet, which is then refused.
+fn length_bytes(length: usize) -> [u8; 2] {
+    (length.min(MAX_PACKET) as u16).to_le_bytes()
 }
 
 /// The packet that begins a request.
@@ -36,14 +63,9 @@ impl<'a> Packet<'a> {
         Self { out, start }
     }
 
-    /// Appends a parameter.
-    pub fn param(&mut self, name: &[u8], value: &[u8]) {
-        for part in [name, value] {
-            // What exceeds the length exceeds the packet, which is then refused.
-            let length = part.len().min(MAX_PACKET) as u16;
-            self.out.extend_from_slice(&length.to_le_bytes());
-            self.out.extend_from_slice(part);
-        }
+    /// The place where parameters are appended, in the format [`Uwsgi`].
+    pub fn params(&mut self) -> &mut Vec<u8> {
+        self.out
     }
 
     /// Ends the packet with these bytes.
@@ -68,14 +90,14 @@ mod tests {
     fn a_packet_has_its_length_and_modifiers() {
         let mut out = b"before".to_vec();
         let mut packet = Packet::new([5, 200], &mut out);
-        packet.param(b"A", b"bc");
-        packet.param(b"EMPTY", b"");
+        Uwsgi::put(b"A", b"bc", packet.params()).unwrap();
+        Uwsgi::put(b"EMPTY", b"", packet.params()).unwrap();
         packet.finish(b"last").unwrap();
         assert_eq!(out, b"before\x05\x14\x00\xc8\x01\0A\x02\0bc\x05\0EMPTY\0\0last");
         let long = [b'x'; 256];
         let mut out = Vec::new();
         let mut packet = Packet::new([0, 0], &mut out);
-        packet.param(&long, &long);
+        Uwsgi::put(&long, &long, packet.params()).unwrap();
         packet.finish(b"").unwrap();
         assert_eq!(out[..6], [0, 4, 2, 0, 0, 1]);
     }
@@ -85,7 +107,7 @@ mod tests {
         for (length, fits) in [(MAX_PACKET - 5, true), (MAX_PACKET - 4, false), (200_000, false)] {
             let mut out = Vec::new();
             let mut packet = Packet::new([0, 0], &mut out);
-            packet.param(b"A", &vec![b'x'; length]);
+            Uwsgi::put(b"A", &vec![b'x'; length], packet.params()).unwrap();
             assert_eq!(packet.finish(b""), if fits { Ok(()) } else { Err(TooLong(length + 5)) });
         }
     }

@@ -7,6 +7,7 @@ use weir_conf::layout::Layout;
 use weir_conf::table::Fixed;
 use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Settings, Slot, Value, directives};
 use weir_script::regex::Regex;
+use weir_wire::fastcgi;
 
 use crate::cache::{self, settings::Caching};
 use crate::module::{Handler, Module, Prepare};
@@ -76,7 +77,7 @@ directives! {
         /// Asks the application to keep the connection open.
         "fastcgi_keep_conn" => keep_conn: bool = false,
         field pass: Local<Option<Destination>>,
-        field compiled: Local<Option<Arc<Params>>>,
+        field compiled: Local<Option<Arc<Params<fastcgi::FastCgi>>>>,
     }
     finish = FastCgi::finish;
 }

@@ -63,7 +63,7 @@ directives! {
         /// out.
         "scgi_param" => params: Many<Param>,
         field pass: Local<Option<Destination>>,
-        field compiled: Local<Option<Arc<Params>>>,
+        field compiled: Local<Option<Arc<Params<scgi::Scgi>>>>,
     }
     finish = Scgi::finish;
 }
@@ -144,10 +144,7 @@ impl Protocol for Exchange {
             return Err(Rejection::INTERNAL);
         };
         let mut head = scgi::Head::new(request.body.content_length.unwrap_or(0), out);
-        let mut written = Ok(());
-        params.each(request, transfer.pass_request_headers, |name, value| {
-            written = written.and(head.param(name, value));
-        });
+        let written = params.write(request, transfer.pass_request_headers, head.params());
         head.finish();
         if written.is_err() {
             request.log(Level::Error, "scgi parameter contains a null byte");

@@ -9,7 +9,7 @@ use weir_conf::{Arity, Cx, Fault, Local, Many, Node, Settings, Slot, Value, dire
 use weir_engine::error_log::Level;
 use weir_wire::h1::StatusLine;
 use weir_wire::header::Headers;
-use weir_wire::uwsgi::Packet;
+use weir_wire::uwsgi::{self, Packet};
 
 use crate::cache::{self, settings::Caching};
 use crate::module::{Handler, Module, Prepare};
@@ -75,7 +75,7 @@ directives! {
         /// The text behind the parameters of a packet.
         "uwsgi_string" as "string" => string: String,
         field pass: Local<Option<Destination>>,
-        field compiled: Local<Option<Arc<Params>>>,
+        field compiled: Local<Option<Arc<Params<uwsgi::Uwsgi>>>>,
     }
     finish = Uwsgi::finish;
 }
@@ -166,8 +166,8 @@ impl Protocol for Exchange {
         let uwsgi = self.location.settings.get(&UWSGI);
         let Some(params) = &uwsgi.compiled else { return Err(Rejection::INTERNAL) };
         let mut packet = Packet::new([uwsgi.modifier1.0, uwsgi.modifier2.0], out);
-        params
-            .each(request, transfer.pass_request_headers, |name, value| packet.param(name, value));
+        let written = params.write(request, transfer.pass_request_headers, packet.params());
+        debug_assert!(written.is_ok(), "uwsgi can express every byte");
         if let Err(error) = packet.finish(uwsgi.string.as_bytes()) {
             request.log(Level::Alert, &error.message());
             return Err(Rejection::INTERNAL);

@@ -2,12 +2,13 @@
 //! relatives), `HTTP_HOST`, the conditions of a revalidation, then the client's fields as
 //! `HTTP_NAME`.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use weir_conf::{Arity, Contexts, Cx, Fault, Node, Value};
-use weir_engine::buffer;
-use weir_script::{Template, Variables};
+use weir_script::{Template, VarId, Variables};
 use weir_wire::header::{Known, Seen};
+use weir_wire::params::{NullByte, ParamFormat};
 
 use crate::cache::shown::is_condition;
 use crate::request::Request;
@@ -38,24 +39,36 @@ impl Value for Param {
 /// The prefix of the names of parameters that are the client's fields.
 const FIELD: &[u8] = b"HTTP_";
 
-/// The initial capacity for a name or a value, in bytes.
-const USUAL: usize = 1024;
-
-/// The compiled parameters of a location.
-pub(crate) struct Params {
-    set: Vec<Compiled>,
+/// The compiled parameters of a location, in the format of a protocol.
+pub(crate) struct Params<F> {
+    computed: Vec<Computed>,
+    /// The parameters with constant values after the last computed one, as they are sent.
+    last: Vec<u8>,
     /// The names of client fields that are not passed on, as they would be in parameters.
     own: Vec<Box<[u8]>>,
+    format: PhantomData<fn() -> F>,
 }
 
-/// A parameter that is set.
-struct Compiled {
-    name: Arc<[u8]>,
-    value: Template,
+/// A parameter whose value is computed.
+struct Computed {
+    /// Parameters with constant values that precede it, and the beginning of this one.
+    before: Box<[u8]>,
+    /// The length of that beginning, in bytes.
+    begin: usize,
+    /// The length of the name, in bytes.
+    name: usize,
+    value: Computation,
     if_not_empty: bool,
 }
 
-impl Params {
+/// How a value is computed.
+enum Computation {
+    /// It is that of a variable.
+    Variable(VarId),
+    Template(Template),
+}
+
+impl<F: ParamFormat> Params<F> {
     /// The parameters of a block, which may be those of its parent. None if the block needs none.
     ///
     /// # Errors
@@ -77,7 +90,8 @@ impl Params {
     }
 
     fn compile(own: &[Param], cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let mut params = Self { set: Vec::new(), own: Vec::new() };
+        let mut params =
+            Self { computed: Vec::new(), last: Vec::new(), own: Vec::new(), format: PhantomData };
         let vars = cx.registry::<Variables>();
         for param in own {
             let value = Template::compile(&param.value, vars)?;
@@ -99,59 +113,80 @@ impl Params {
                 return;
             }
         }
-        self.set.push(Compiled { name: name.into(), value, if_not_empty });
+        if let Some(text) = value.literal() {
+            if if_not_empty && text.is_empty() {
+                return;
+            }
+            let start = self.last.len();
+            if F::put(name, text, &mut self.last).is_ok() {
+                return;
+            }
+            // Each request is told what is wrong.
+            self.last.truncate(start);
+        }
+        let start = self.last.len();
+        F::begin(name.len(), |out| out.extend_from_slice(name), &mut self.last);
+        self.computed.push(Computed {
+            begin: self.last.len() - start,
+            before: std::mem::take(&mut self.last).into(),
+            name: name.len(),
+            value: match value.variable() {
+                Some(id) => Computation::Variable(id),
+                None => Computation::Template(value),
+            },
+            if_not_empty,
+        });
     }
 
-    /// Passes the name and the value of each parameter to `put`, in order.
-    pub(crate) fn each(
+    /// Appends the parameters of a request, those that are set in order. `passes_client` says
+    /// whether the client's fields are among them.
+    ///
+    /// # Errors
+    /// A null byte that the format cannot express.
+    pub(crate) fn write(
         &self,
         request: &mut Request,
         passes_client: bool,
-        mut put: impl FnMut(&[u8], &[u8]),
-    ) {
-        let (mut name, mut value) = (buffer::take(USUAL), buffer::take(USUAL));
-        for param in &self.set {
-            let value = match param.value.literal() {
-                Some(text) => text,
-                None => {
-                    value.clear();
-                    param.value.eval(request, &mut value);
-                    &value
+        out: &mut Vec<u8>,
+    ) -> Result<(), NullByte> {
+        for Computed { before, begin, name, value, if_not_empty } in &self.computed {
+            out.extend_from_slice(before);
+            let at = out.len();
+            match value {
+                Computation::Variable(id) => {
+                    request.variable(*id, out);
                 }
-            };
-            if !(param.if_not_empty && value.is_empty()) {
-                put(&param.name, value);
+                Computation::Template(template) => template.eval(request, out),
+            }
+            match *if_not_empty && out.len() == at {
+                true => out.truncate(at - begin),
+                false => F::end(*name, at, out)?,
             }
         }
+        out.extend_from_slice(&self.last);
         if let Some(conditions) = &request.attempts.cache.conditions {
             for (known, value) in conditions.fields() {
-                name.clear();
-                write_name(known.name().as_bytes(), &mut name);
-                if !self.is_own(&name) {
-                    put(&name, value);
+                let name = known.name().as_bytes();
+                if !self.is_own(name) {
+                    let at = begin_field::<F>(name, out);
+                    out.extend_from_slice(value);
+                    F::end(FIELD.len() + name.len(), at, out)?;
                 }
             }
         }
-        if passes_client {
-            self.each_field(request, &mut name, &mut value, put);
-        }
+        if passes_client { self.write_fields(request, out) } else { Ok(()) }
     }
 
     /// Whether the configuration sets the parameter that a field would be.
-    fn is_own(&self, name: &[u8]) -> bool {
-        self.own.iter().any(|own| **own == name[FIELD.len()..])
+    fn is_own(&self, field: &[u8]) -> bool {
+        self.own.iter().any(|own| {
+            own.len() == field.len() && own.iter().zip(field).all(|(&own, &b)| own == in_name(b))
+        })
     }
 
-    /// Passes the client's fields on, without its conditions if the response may be cached. Those
-    /// of one name are
-    /// joined in the place of the first.
-    fn each_field(
-        &self,
-        request: &Request,
-        name: &mut Vec<u8>,
-        value: &mut Vec<u8>,
-        mut put: impl FnMut(&[u8], &[u8]),
-    ) {
+    /// Appends the client's fields, without its conditions if the response may be cached. Those of
+    /// one name are joined in the place of the first.
+    fn write_fields(&self, request: &Request, out: &mut Vec<u8>) -> Result<(), NullByte> {
         let fetches = request.attempts.cache.fetches;
         let mut seen = Seen::default();
         for (at, (field, first, known)) in request.head.iter().enumerate() {
@@ -161,35 +196,37 @@ impl Params {
                 Known::Other => request.head.iter().take(at).any(|(f, _, id)| is_same(f, id)),
                 _ => !seen.insert(known),
             };
-            if earlier || fetches && is_condition(looks_like(field, known)) {
+            if earlier || fetches && is_condition(looks_like(field, known)) || self.is_own(field) {
                 continue;
             }
-            name.clear();
-            write_name(field, name);
-            if self.is_own(name) {
-                continue;
-            }
-            value.clear();
-            value.extend_from_slice(first);
+            let value = begin_field::<F>(field, out);
+            out.extend_from_slice(first);
             let separator = if known == Known::Cookie { b"; " } else { b", " };
             for (other, more, id) in request.head.iter().skip(at + 1) {
                 if is_same(other, id) {
-                    value.extend_from_slice(separator);
-                    value.extend_from_slice(more);
+                    out.extend_from_slice(separator);
+                    out.extend_from_slice(more);
                 }
             }
-            put(name, value);
+            F::end(FIELD.len() + field.len(), value, out)?;
         }
+        Ok(())
     }
 }
 
-/// The name of the parameter that a field is.
-fn write_name(field: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(FIELD);
-    out.extend(field.iter().map(|&byte| match byte {
-        b'-' => b'_',
-        byte => byte.to_ascii_uppercase(),
-    }));
+/// Begins the parameter that a field is. Returns the offset of its value.
+fn begin_field<F: ParamFormat>(field: &[u8], out: &mut Vec<u8>) -> usize {
+    let write = |out: &mut Vec<u8>| {
+        out.extend_from_slice(FIELD);
+        out.extend(field.iter().map(|&byte| in_name(byte)));
+    };
+    F::begin(FIELD.len() + field.len(), write, out);
+    out.len()
+}
+
+/// The byte of a field's name as in the name of a parameter.
+fn in_name(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
 }
 
 /// The field for which an application takes one: hyphens and underscores are the same to it.

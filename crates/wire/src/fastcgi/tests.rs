@@ -25,8 +25,8 @@ fn parts(input: &[u8]) -> Result<Vec<(Part, String)>, RecordError> {
 fn a_request_has_the_records_of_nginx() {
     let mut out = b"before".to_vec();
     let mut start = Start::new(false, &mut out);
-    start.param(b"A", b"bc");
-    start.param(b"EMPTY", b"");
+    FastCgi::put(b"A", b"bc", start.params()).unwrap();
+    FastCgi::put(b"EMPTY", b"", start.params()).unwrap();
     start.finish().unwrap();
     let expected: &[&[u8]] = &[
         b"before",
@@ -53,7 +53,7 @@ fn long_names_and_values_have_long_lengths() {
         let long = vec![b'x'; length];
         let mut out = Vec::new();
         let mut start = Start::new(false, &mut out);
-        start.param(&long, &long);
+        FastCgi::put(&long, &long, start.params()).unwrap();
         start.finish().unwrap();
         let expected = [head, head, &long, &long].concat();
         assert_eq!(out[24..24 + expected.len()], expected);
@@ -65,7 +65,7 @@ fn parameters_fit_into_one_record() {
     for (length, fits) in [(MAX_CONTENT - 6, true), (MAX_CONTENT - 5, false)] {
         let mut out = Vec::new();
         let mut start = Start::new(false, &mut out);
-        start.param(b"A", &vec![b'x'; length]);
+        FastCgi::put(b"A", &vec![b'x'; length], start.params()).unwrap();
         assert_eq!(start.finish(), if fits { Ok(()) } else { Err(TooLong(length + 6)) });
     }
 }

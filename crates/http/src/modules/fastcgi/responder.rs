@@ -112,7 +112,8 @@ impl Protocol for Responder {
         let transfer = super::transfer(&self.location);
         self.head.sent(request);
         let mut start = Start::new(fastcgi.keep_conn, out);
-        params.each(request, transfer.pass_request_headers, |name, value| start.param(name, value));
+        let written = params.write(request, transfer.pass_request_headers, start.params());
+        debug_assert!(written.is_ok(), "FastCGI can express every byte");
         if let Err(error) = start.finish() {
             request.log(Level::Alert, &error.message());
             return Err(Rejection::INTERNAL);
