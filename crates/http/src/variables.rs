@@ -76,6 +76,8 @@ impl VariableRow {
 /// The source of a variable's value.
 #[derive(Clone)]
 pub enum Source {
+    /// The function of a row of a module, whose value is not kept, as that of most.
+    Plain(Get),
     /// A row of a module, with the name after the prefix.
     Row(&'static VariableRow, Box<str>),
     /// A function built from the configuration, and whether its value is kept.
@@ -93,7 +95,10 @@ fn rows(modules: Modules) -> impl Iterator<Item = &'static VariableRow> {
 fn find_row(modules: Modules, name: &str) -> Option<Source> {
     let rows = || rows(modules);
     if let Some(row) = rows().find(|row| !row.prefix && row.name == name) {
-        return Some(Source::Row(row, "".into()));
+        return Some(match row.cached {
+            true => Source::Row(row, "".into()),
+            false => Source::Plain(row.get),
+        });
     }
     rows()
         .filter(|row| row.prefix && name.starts_with(row.name))
@@ -114,8 +119,12 @@ impl Request {
             Some(Slot::NotFound) | None => return false,
             Some(Slot::Unset) => {}
         }
+        if let &Source::Plain(get) = self.snapshot.source(id) {
+            return get(self, "", out);
+        }
         let snapshot = std::rc::Rc::clone(&self.snapshot);
         match snapshot.source(id) {
+            Source::Plain(get) => get(self, "", out),
             Source::Row(row, suffix) if !row.cached => (row.get)(self, suffix, out),
             Source::Row(row, suffix) => {
                 self.compute_kept(id, out, |request, out| (row.get)(request, suffix, out))
@@ -133,6 +142,7 @@ impl Request {
             return self.variable(id, out);
         }
         match find_row(self.snapshot.modules(), &name) {
+            Some(Source::Plain(get)) => get(self, "", out),
             Some(Source::Row(row, suffix)) => (row.get)(self, &suffix, out),
             _ => false,
         }

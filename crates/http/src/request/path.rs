@@ -47,6 +47,18 @@ impl Request {
         self.root_bytes().map(|root| PathBuf::from(OsString::from_vec(root)))
     }
 
+    /// Appends the value of `root` or `alias`.
+    ///
+    /// # Errors
+    /// As for [`Request::path`].
+    pub fn write_document_root(&mut self, out: &mut Vec<u8>) -> Result<(), Rejection> {
+        match self.location.settings.get(&ROOT).root.path.literal() {
+            Some(path @ [b'/', ..]) => out.extend_from_slice(path),
+            _ => out.extend_from_slice(&self.root_bytes()?),
+        }
+        Ok(())
+    }
+
     /// The path that URIs are appended to. An `alias` replaces the location's name, so it cannot be
     /// used once the URI has been rewritten.
     ///

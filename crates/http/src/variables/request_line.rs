@@ -89,7 +89,7 @@ pub(super) fn protocol(request: &mut Request, _: &str, out: &mut Vec<u8>) -> boo
 
 /// `$document_root`.
 pub(super) fn document_root(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    request.document_root().is_ok_and(|root| found(root.as_os_str().as_bytes(), out))
+    request.write_document_root(out).is_ok()
 }
 
 /// `$realpath_root`.
