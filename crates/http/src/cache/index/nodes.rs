@@ -116,14 +116,32 @@ pub(super) struct Nodes {
     free: Option<Place>,
     buckets: Vec<Option<Place>>,
     len: usize,
-    /// Whoever chooses the keys must not know which ones share a bucket.
-    hasher: RandomState,
+    secret: Secret,
+}
+
+/// A keyed hash of digests, since whoever chooses the keys must not know which ones share a bucket.
+/// Digests are spread already, so one multiplication by secret numbers is enough.
+#[derive(Debug)]
+struct Secret([u64; 2]);
+
+impl Secret {
+    fn new() -> Self {
+        let random = RandomState::new();
+        Self([0, 1].map(|number: u64| random.hash_one(number)))
+    }
+
+    fn hash(&self, digest: &Digest) -> u64 {
+        let [one, two] = self.0;
+        let both = u128::from_le_bytes(digest.0);
+        let product = u128::from(both as u64 ^ one) * u128::from((both >> 64) as u64 ^ two);
+        product as u64 ^ (product >> 64) as u64
+    }
 }
 
 impl Nodes {
     pub(super) fn new() -> Self {
         let (chunks, buckets) = (Vec::new(), vec![None]);
-        Self { chunks, free: None, buckets, len: 0, hasher: RandomState::new() }
+        Self { chunks, free: None, buckets, len: 0, secret: Secret::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -213,7 +231,7 @@ impl Nodes {
 
     fn bucket(&self, digest: &Digest) -> usize {
         let mask = self.buckets.len().next_power_of_two() - 1;
-        let hash = self.hasher.hash_one(digest.0) as usize;
+        let hash = self.secret.hash(digest) as usize;
         let bucket = hash & mask;
         if bucket < self.buckets.len() { bucket } else { bucket & (mask >> 1) }
     }
@@ -242,6 +260,20 @@ mod tests {
     fn entries_are_small() {
         assert!(size_of::<Node>() <= 104, "{}", size_of::<Node>());
         assert_eq!(size_of::<Option<Place>>(), 4);
+    }
+
+    /// Digests that differ in one half only, as a client could look for them, share no bucket more
+    /// often than others.
+    #[test]
+    fn similar_digests_are_spread() {
+        for shift in [0, 40, 64, 104] {
+            let (secret, mut filled) = (Secret::new(), [0_u32; 256]);
+            for number in 0..256 * 16_u128 {
+                let digest = Digest((number << shift | 1 << 127).to_le_bytes());
+                filled[secret.hash(&digest) as usize & 255] += 1;
+            }
+            assert!(filled.iter().all(|&count| count < 16 * 5), "{shift}: {filled:?}");
+        }
     }
 
     #[test]
