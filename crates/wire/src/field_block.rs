@@ -1,16 +1,23 @@
 //! A list of fields that a decoder of HPACK or QPACK has found, in one allocation of bytes.
 
-use crate::header::{Entry, Known};
+use crate::header::{Entry, Known, Span, is_clean_value};
 
 /// Fields in order, with pseudo-fields where they stood.
 ///
-/// Invariant: every span of `entries` lies inside `bytes`.
+/// The bytes are lines in the form of HTTP/1 (`name: value` and CRLF), so that a request's head can be
+/// made of them where they are.
+///
+/// Invariants: every span of `entries` lies inside `bytes`; `size` is the sum of their lengths; and a
+/// block that has overflowed takes no further field.
 #[derive(Clone, Debug, Default)]
 pub struct FieldBlock {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    size: usize,
     /// Whether a limit was exceeded, so that fields are missing.
     overflowed: bool,
+    /// Whether a name or value is not plain.
+    odd: bool,
 }
 
 impl FieldBlock {
@@ -43,8 +50,105 @@ impl FieldBlock {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.size = 0;
         self.overflowed = false;
+        self.odd = false;
     }
+
+    /// Appends a field, whose name is in lower case.
+    pub fn push(&mut self, name: &[u8], value: &[u8], limits: &BlockLimits) {
+        if !self.has_room(name.len() + value.len(), limits) {
+            return;
+        }
+        let mark = self.begin();
+        self.bytes.extend_from_slice(name);
+        let mark = self.end_name(mark);
+        self.bytes.extend_from_slice(value);
+        self.end_value(mark, Known::from_name(name), Self::is_plain(name, value));
+    }
+}
+
+/// Building, for decoders: bytes of a name between `begin` and `end_name`, then those of the value
+/// up to `end_value`.
+impl FieldBlock {
+    /// Whether every name is lower-case letters, digits and `-`, after a colon in pseudo-fields, and
+    /// every value is without control bytes and surrounding spaces. Otherwise each is to be looked at.
+    pub fn is_plain_throughout(&self) -> bool {
+        !self.odd
+    }
+
+    /// Whether the name and the value of a field are plain.
+    pub(crate) fn is_plain(name: &[u8], value: &[u8]) -> bool {
+        let word = name.strip_prefix(b":").unwrap_or(name);
+        let in_words = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        !word.is_empty()
+            && word.iter().fold(true, |good, &byte| good & in_words(byte))
+            && is_clean_value(value)
+            && !space(value.first())
+            && !space(value.last())
+    }
+
+    /// Whether another field with this length of name and value is within the limits. If not, the
+    /// block has overflowed.
+    #[inline]
+    pub(crate) fn has_room(&mut self, len: usize, limits: &BlockLimits) -> bool {
+        self.overflowed |= self.size + len > limits.bytes || self.entries.len() >= limits.fields;
+        !self.overflowed
+    }
+
+    /// As [`Self::has_room`], for a field whose bytes are there already: they are removed if not.
+    #[inline]
+    pub(crate) fn has_room_for_open(&mut self, mark: Mark, limits: &BlockLimits) -> bool {
+        let len = mark.name.len() + (self.bytes.len() - mark.value);
+        if !self.has_room(len, limits) {
+            self.bytes.truncate(mark.name.start as usize);
+        }
+        !self.overflowed
+    }
+
+    /// Begins a field.
+    #[inline]
+    pub(crate) fn begin(&mut self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The end of the bytes, to append to.
+    #[inline]
+    pub(crate) fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// The name is complete, which began at `start`.
+    #[inline]
+    pub(crate) fn end_name(&mut self, start: usize) -> Mark {
+        let name = Span::new(start, self.bytes.len());
+        self.bytes.extend_from_slice(b": ");
+        Mark { name, value: self.bytes.len() }
+    }
+
+    /// The name and value of the field that is being built.
+    #[inline]
+    pub(crate) fn open(&self, mark: Mark) -> (&[u8], &[u8]) {
+        (mark.name.of(&self.bytes), self.bytes.get(mark.value..).unwrap_or_default())
+    }
+
+    /// The value is complete.
+    #[inline]
+    pub(crate) fn end_value(&mut self, mark: Mark, known: Known, plain: bool) {
+        let value = Span::new(mark.value, self.bytes.len());
+        self.bytes.extend_from_slice(b"\r\n");
+        self.entries.push(Entry { name: mark.name, value, known });
+        self.size += mark.name.len() + value.len();
+        self.odd |= !plain;
+    }
+}
+
+/// The place of a field that is being built: its name, and the start of its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    name: Span,
+    value: usize,
 }
 
 /// Limits of a decoded block.
@@ -54,4 +158,48 @@ pub struct BlockLimits {
     pub bytes: usize,
     /// The maximum number of fields.
     pub fields: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_fields() {
+        for (name, value, plain) in [
+            ("a-1", "b c", true),
+            (":path", "/", true),
+            ("a", "", true),
+            ("a", "\u{e9}\tb", true),
+            ("", "b", false),
+            (":", "b", false),
+            ("A", "b", false),
+            ("a_b", "b", false),
+            ("a:b", "b", false),
+            ("a", " b", false),
+            ("a", "b\t", false),
+            ("a", "b\0c", false),
+        ] {
+            assert_eq!(FieldBlock::is_plain(name.as_bytes(), value.as_bytes()), plain, "{name}");
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let mut block = FieldBlock::default();
+        let limits = BlockLimits { bytes: 10, fields: 2 };
+        block.push(b"host", b"b", &limits);
+        assert!(!block.overflowed());
+        block.push(b"c", b"12345", &limits);
+        block.push(b"d", b"", &limits);
+        assert!(block.overflowed(), "and nothing more is taken");
+        assert_eq!(block.iter().collect::<Vec<_>>(), [(&b"host"[..], &b"b"[..], Known::Host)]);
+        assert_eq!((block.bytes(), block.get(b"host")), (&b"host: b\r\n"[..], Some(&b"b"[..])));
+        block.clear();
+        block.push(b"a", b"1", &limits);
+        block.push(b"a", b"2", &limits);
+        assert!(!block.overflowed());
+        block.push(b"a", b"3", &limits);
+        assert!(block.overflowed() && block.entries().len() == 2);
+    }
 }

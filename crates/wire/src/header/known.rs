@@ -98,6 +98,28 @@ known! {
 const COUNT: usize = IDS.len() - 1;
 const _: () = assert!(COUNT < 128, "Seen holds one bit per id in 128 bits");
 
+/// The names in lower case, with their lengths.
+static LOWER_CASE: [([u8; LONGEST], u8); COUNT + 1] = lower_case();
+
+/// The longest name, in bytes.
+const LONGEST: usize = 32;
+
+const fn lower_case() -> [([u8; LONGEST], u8); COUNT + 1] {
+    let mut names = [([0; LONGEST], 0); COUNT + 1];
+    let mut i = 0;
+    while i < COUNT {
+        let name = NAMES[i].as_bytes();
+        let mut at = 0;
+        while at < name.len() {
+            names[i].0[at] = name[at].to_ascii_lowercase();
+            at += 1;
+        }
+        names[i].1 = name.len() as u8;
+        i += 1;
+    }
+    names
+}
+
 impl Known {
     /// The id of a name, ignoring case.
     #[inline]
@@ -120,6 +142,13 @@ impl Known {
     /// The usual spelling; empty for [`Known::Other`].
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
+    }
+
+    /// The name in lower case; empty for [`Known::Other`].
+    #[inline]
+    pub fn lower_case(self) -> &'static [u8] {
+        let (name, length) = &LOWER_CASE[self as usize];
+        name.get(..usize::from(*length)).unwrap_or_default()
     }
 
     /// All ids except [`Known::Other`].
@@ -238,6 +267,7 @@ mod tests {
             assert_eq!(Known::from_name(name.to_ascii_uppercase().as_bytes()), *known);
             assert_eq!(Known::from_name(name.to_ascii_lowercase().as_bytes()), *known);
             assert_eq!(Known::from_name(&name.as_bytes()[1..]), Known::Other);
+            assert_eq!(known.lower_case(), name.to_ascii_lowercase().as_bytes());
         }
         for known in Known::all() {
             for at in 0..known.name().len() {
@@ -249,6 +279,7 @@ mod tests {
                 }
             }
         }
+        assert!(Known::Other.lower_case().is_empty());
         for other in ["", "x", "Hos", "Hosts", "X-Forwarded-Fo\0", "Content_Length"] {
             assert_eq!(Known::from_name(other.as_bytes()), Known::Other, "{other}");
         }

@@ -1,0 +1,193 @@
+//! Decoding of blocks.
+
+use super::static_table::{self, FIELDS};
+use super::table::{Field, Table};
+use super::{HpackError, TABLE_MAX, huffman, integer};
+use crate::field_block::{BlockLimits, FieldBlock};
+use crate::header::Known;
+
+/// The decoder of a connection's header blocks, with its dynamic table.
+///
+/// The work for a block is bounded by its length and the limits of its fields: beyond these,
+/// indexed fields cost no copy.
+#[derive(Debug)]
+pub struct Decoder {
+    table: Table,
+    /// The most that the peer may make of the table (SETTINGS_HEADER_TABLE_SIZE).
+    allowed: usize,
+    /// Whether the next block must begin with another size, since the table exceeded a lower
+    /// setting.
+    size_due: bool,
+}
+
+impl Decoder {
+    /// A decoder whose table holds at most `size` bytes (up to [`TABLE_MAX`]), as announced
+    /// (SETTINGS_HEADER_TABLE_SIZE).
+    pub fn new(size: u32) -> Self {
+        debug_assert!(size <= TABLE_MAX);
+        let allowed = size.min(TABLE_MAX) as usize;
+        Self { table: Table::new(allowed), allowed, size_due: false }
+    }
+
+    /// Heeds another setting of our side (up to [`TABLE_MAX`]), once the peer has acknowledged it.
+    /// If it is below the table's size, the next block must begin with a size update (RFC 7541
+    /// section 4.2).
+    pub fn set_size(&mut self, size: u32) {
+        debug_assert!(size <= TABLE_MAX);
+        self.allowed = size.min(TABLE_MAX) as usize;
+        self.size_due |= self.allowed < self.table.limit();
+    }
+
+    /// Appends the fields of a complete block to `fields`. Fields beyond the limits are decoded, so
+    /// that the table stays right, but not stored: [`FieldBlock::overflowed`].
+    ///
+    /// # Errors
+    /// The block is broken.
+    pub fn decode(
+        &mut self,
+        block: &[u8],
+        limits: &BlockLimits,
+        fields: &mut FieldBlock,
+    ) -> Result<(), HpackError> {
+        let mut input = block;
+        while let Some(0x20..=0x3f) = input.first() {
+            self.size_update(&mut input)?;
+        }
+        if self.size_due && !block.is_empty() {
+            return Err(HpackError("no size update, though the table's size was lowered"));
+        }
+        while let Some(&first) = input.first() {
+            if first >= 0x80 {
+                let index = integer::read(&mut input, 7)?;
+                self.indexed(index, limits, fields)?;
+            } else if first >= 0x40 {
+                let index = integer::read(&mut input, 6)?;
+                self.literal(index, &mut input, limits, fields, true)?;
+            } else if first >= 0x20 {
+                return Err(HpackError("a size update after a field"));
+            } else {
+                let index = integer::read(&mut input, 4)?;
+                self.literal(index, &mut input, limits, fields, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn size_update(&mut self, input: &mut &[u8]) -> Result<(), HpackError> {
+        let size = integer::read(input, 5)?;
+        if size > self.allowed {
+            return Err(HpackError("a size update beyond the setting"));
+        }
+        self.table.set_limit(size);
+        self.size_due = false;
+        Ok(())
+    }
+
+    /// The field of the dynamic table with this index.
+    #[inline]
+    fn dynamic(&self, index: usize) -> Result<Field, HpackError> {
+        let field = self.table.get(index.wrapping_sub(static_table::COUNT + 1));
+        field.ok_or(HpackError(match index {
+            0 => "the index 0",
+            _ => "an index beyond the table",
+        }))
+    }
+
+    /// A field with name and value from a table (RFC 7541 section 6.1).
+    #[inline]
+    fn indexed(
+        &self,
+        index: usize,
+        limits: &BlockLimits,
+        out: &mut FieldBlock,
+    ) -> Result<(), HpackError> {
+        if let Some(field) = FIELDS.get(index.wrapping_sub(1)) {
+            if out.has_room(field.name.len() + field.value.len(), limits) {
+                let mark = out.begin();
+                out.bytes_mut().extend_from_slice(field.name.as_bytes());
+                let mark = out.end_name(mark);
+                out.bytes_mut().extend_from_slice(field.value.as_bytes());
+                out.end_value(mark, field.known, true);
+            }
+            return Ok(());
+        }
+        let field = self.dynamic(index)?;
+        if out.has_room(field.len(), limits) {
+            let mark = out.begin();
+            append(out.bytes_mut(), self.table.name(field));
+            let mark = out.end_name(mark);
+            append(out.bytes_mut(), self.table.value(field));
+            out.end_value(mark, field.known, field.plain);
+        }
+        Ok(())
+    }
+
+    /// A field whose value, and perhaps name, is in the block (RFC 7541 section 6.2).
+    fn literal(
+        &mut self,
+        index: usize,
+        input: &mut &[u8],
+        limits: &BlockLimits,
+        out: &mut FieldBlock,
+        insert: bool,
+    ) -> Result<(), HpackError> {
+        let mark = out.begin();
+        let known = self.name(index, input, out)?;
+        let mark = out.end_name(mark);
+        string(input, out.bytes_mut())?;
+        let (name, value) = out.open(mark);
+        let known = known.unwrap_or_else(|| Known::from_name(name));
+        let plain = FieldBlock::is_plain(name, value);
+        if insert {
+            self.table.insert(name, value, known, plain);
+        }
+        if out.has_room_for_open(mark, limits) {
+            out.end_value(mark, known, plain);
+        }
+        Ok(())
+    }
+
+    /// Appends the name of a literal field; returns its id if it is that of a table.
+    fn name(
+        &self,
+        index: usize,
+        input: &mut &[u8],
+        out: &mut FieldBlock,
+    ) -> Result<Option<Known>, HpackError> {
+        if index == 0 {
+            string(input, out.bytes_mut())?;
+            return Ok(None);
+        }
+        if let Some(field) = FIELDS.get(index - 1) {
+            out.bytes_mut().extend_from_slice(field.name.as_bytes());
+            return Ok(Some(field.known));
+        }
+        let field = self.dynamic(index)?;
+        append(out.bytes_mut(), self.table.name(field));
+        Ok(Some(field.known))
+    }
+}
+
+#[inline]
+fn append(out: &mut Vec<u8>, [head, tail]: [&[u8]; 2]) {
+    out.extend_from_slice(head);
+    out.extend_from_slice(tail);
+}
+
+/// Appends the text of a string (RFC 7541 section 5.2).
+#[inline]
+fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+    let Some(&first) = input.first() else {
+        return Err(HpackError("the block ends in a field"));
+    };
+    let length = integer::read(input, 7)?;
+    let Some((text, rest)) = input.split_at_checked(length) else {
+        return Err(HpackError("a string goes beyond the end of the block"));
+    };
+    *input = rest;
+    if first >= 0x80 {
+        return huffman::decode(text, out);
+    }
+    out.extend_from_slice(text);
+    Ok(())
+}

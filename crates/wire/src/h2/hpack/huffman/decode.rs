@@ -1,0 +1,209 @@
+//! Decoding by a table of the next bits, whose rows hold one or two symbols.
+
+use super::super::HpackError;
+use super::{CODES, Code, END, LIMITS, LONGEST, OFFSETS, SYMBOLS};
+
+/// The number of bits that a row stands for: two of the usual codes (5 to 8 bits) mostly fit, and
+/// the table is 8 KiB.
+const WIDTH: u32 = 11;
+
+/// The symbols at the start of some bits.
+#[derive(Clone, Copy)]
+struct Row {
+    symbols: [u8; 2],
+    /// The number of symbols; 0 if the code is longer than a row.
+    count: u8,
+    /// The length of their codes together, in bits.
+    bits: u8,
+}
+
+static ROWS: [Row; 1 << WIDTH] = rows();
+
+const fn rows() -> [Row; 1 << WIDTH] {
+    let single = single_rows();
+    let mut rows = single;
+    let mut at = 0;
+    while at < 1 << WIDTH {
+        let first = single[at];
+        let second = single[at << first.bits & ((1 << WIDTH) - 1)];
+        let bits = first.bits + second.bits;
+        if first.count == 1 && second.count == 1 && bits as u32 <= WIDTH {
+            rows[at] = Row { symbols: [first.symbols[0], second.symbols[0]], count: 2, bits };
+        }
+        at += 1;
+    }
+    rows
+}
+
+const fn single_rows() -> [Row; 1 << WIDTH] {
+    let mut rows = [Row { symbols: [0; 2], count: 0, bits: 0 }; 1 << WIDTH];
+    let mut symbol = 0;
+    while symbol < 256 {
+        let Code { bits, length } = CODES[symbol];
+        if length <= WIDTH {
+            let free = WIDTH - length;
+            let mut more = 0;
+            while more < 1 << free {
+                let row = Row { symbols: [symbol as u8, 0], count: 1, bits: length as u8 };
+                rows[(bits as usize) << free | more] = row;
+                more += 1;
+            }
+        }
+        symbol += 1;
+    }
+    rows
+}
+
+/// The bits that are to be decoded.
+struct Bits<'a> {
+    input: &'a [u8],
+    /// The next bits, at the high end. Those after `held` are right, or 0 behind the last byte.
+    window: u64,
+    held: u32,
+}
+
+impl Bits<'_> {
+    /// Fills the window to at least 56 bits, or with all that is left.
+    #[inline]
+    fn fill(&mut self) {
+        if let Some(word) = self.input.first_chunk::<8>() {
+            // The first bits of a byte that does not fit come again at the next time.
+            let bytes = (63 - self.held) / 8;
+            self.window |= u64::from_be_bytes(*word) >> self.held;
+            self.held += 8 * bytes;
+            self.input = &self.input[bytes as usize..];
+            return;
+        }
+        while self.held <= 56 {
+            let Some((&byte, rest)) = self.input.split_first() else { return };
+            self.window |= u64::from(byte) << (56 - self.held);
+            self.held += 8;
+            self.input = rest;
+        }
+    }
+
+    #[inline]
+    fn row(&self) -> Row {
+        ROWS[(self.window >> (64 - WIDTH)) as usize]
+    }
+
+    #[inline]
+    fn skip(&mut self, bits: u32) {
+        self.window <<= bits;
+        self.held -= bits;
+    }
+}
+
+/// Appends the text of a coded string.
+pub(in super::super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+    let start = out.len();
+    // The shortest codes have five bits; rows are written as a whole.
+    out.resize(start + coded.len() * 8 / 5 + 2, 0);
+    let length = decode_into(coded, &mut out[start..]);
+    out.truncate(start + *length.as_ref().unwrap_or(&0));
+    length.map(|_| ())
+}
+
+/// Decodes into room for all symbols and one more; returns their number.
+fn decode_into(coded: &[u8], room: &mut [u8]) -> Result<usize, HpackError> {
+    let mut bits = Bits { input: coded, window: 0, held: 0 };
+    let mut at = 0;
+    loop {
+        bits.fill();
+        while bits.held >= WIDTH {
+            let row = bits.row();
+            if row.count == 0 {
+                break;
+            }
+            room[at..at + 2].copy_from_slice(&row.symbols);
+            at += usize::from(row.count);
+            bits.skip(u32::from(row.bits));
+        }
+        if bits.held < WIDTH && !bits.input.is_empty() {
+            continue;
+        }
+        // A long code, or the end.
+        bits.fill();
+        match one(&mut bits)? {
+            Some(symbol) => room[at] = symbol,
+            None => return Ok(at),
+        }
+        at += 1;
+    }
+}
+
+/// The next symbol, by comparing with the limits of all lengths; None at the end.
+fn one(bits: &mut Bits<'_>) -> Result<Option<u8>, HpackError> {
+    let next = (bits.window >> 32) as u32;
+    let length = (5..LONGEST).find(|&length| next < LIMITS[length]).unwrap_or(LONGEST);
+    if length as u32 > bits.held {
+        return end(bits);
+    }
+    let place = i64::from(next >> (32 - length)) + OFFSETS[length];
+    match SYMBOLS.get(place as usize) {
+        None | Some(&END) => Err(HpackError("a string has the code of its end")),
+        Some(&symbol) => {
+            bits.skip(length as u32);
+            Ok(Some(symbol as u8))
+        }
+    }
+}
+
+/// Checks the padding.
+fn end(bits: &Bits<'_>) -> Result<Option<u8>, HpackError> {
+    if bits.held >= 8 {
+        return Err(HpackError("a string has more than seven bits of padding, or is cut"));
+    }
+    if bits.held > 0 && bits.window != u64::MAX << (64 - bits.held) {
+        return Err(HpackError("a string's padding is not all ones"));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(coded: &[u8]) -> Result<Vec<u8>, &'static str> {
+        let mut out = Vec::new();
+        let result = decode(coded, &mut out);
+        assert!(result.is_ok() || out.is_empty(), "nothing is left of a broken string");
+        result.map(|()| out).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn padding() {
+        assert_eq!(run(&[]), Ok(vec![]));
+        assert_eq!(run(&[0b00000_111]), Ok(b"0".to_vec()));
+        assert_eq!(run(&[0b00000_011]), Err("a string's padding is not all ones"));
+        assert_eq!(run(&[0b00000_000]), Err("a string's padding is not all ones"));
+        let long = Err("a string has more than seven bits of padding, or is cut");
+        assert_eq!(run(&[0b00000_111, 0xff]), long);
+        assert_eq!(run(&[0xff]), long);
+        assert_eq!(run(&[0xff, 0xff, 0xff]), long);
+        // A code of 28 bits (2), cut.
+        assert_eq!(run(&[0xff, 0xff, 0xfe, 0x2f]), Ok(vec![2]));
+        assert_eq!(run(&[0xff, 0xff, 0xfe]), long);
+    }
+
+    #[test]
+    fn the_end_is_no_symbol() {
+        let end = Err("a string has the code of its end");
+        assert_eq!(run(&[0xff; 4]), end);
+        assert_eq!(run(&[0xff; 9]), end);
+        assert_eq!(run(&[0x1f, 0xff, 0xff, 0xff, 0xff]), end);
+    }
+
+    /// Strings of every length pass all boundaries of the window.
+    #[test]
+    fn all_lengths_of_short_and_long_codes() {
+        for unit in [&b"a"[..], b"0Z", b"a{~", b"\x02", b"e\xff", b"~\x16"] {
+            for count in 0..70 {
+                let text = unit.repeat(count);
+                let mut coded = Vec::new();
+                super::super::encode(&text, &mut coded);
+                assert_eq!(run(&coded), Ok(text));
+            }
+        }
+    }
+}
