@@ -1,7 +1,10 @@
 //! The event loop of a thread: its tasks, sockets and timers.
 //!
 //! ```text
-//!   ┌─▶ run woken tasks, each once ─▶ send the small messages of this turn ─┐
+//!   ┌─▶ run woken tasks, each once ─▶ run those that want to be last ───────┐
+//!   │                                                                       ▼
+//!   │                                  send the small messages of this turn
+//!   │                                                                       │
 //!   │                                                                       ▼
 //!   │                        ask the kernel (wait only if no task is to run)
 //!   │                                                                       │
@@ -105,6 +108,7 @@ impl Loop {
                 break;
             }
         }
+        self.tasks.run_last();
         self.outbox.send();
         if self.tasks.has_emptied() {
             buffer::give_back();
@@ -141,6 +145,23 @@ where
     F::Output: 'static,
 {
     JoinHandle::start(task)
+}
+
+/// The running task. None for the main future.
+///
+/// # Panics
+/// Outside of a loop.
+pub fn current_task() -> Option<Task> {
+    here().tasks.current()
+}
+
+/// Whether the woken tasks of this turn have run, so that nothing more is to be expected before the
+/// loop asks the kernel: true in tasks that run because of [`Task::run_at_end`].
+///
+/// # Panics
+/// Outside of a loop.
+pub fn is_end_of_turn() -> bool {
+    here().tasks.is_ending()
 }
 
 /// Lets other tasks run and the loop check its sockets. A task that wakes itself while running has

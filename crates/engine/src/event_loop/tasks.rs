@@ -77,6 +77,16 @@ impl WakeByWord for Word {
 pub struct Task(Word);
 
 impl Task {
+    /// Lets the task run at the end of this turn of the loop, after all others: see
+    /// [`is_end_of_turn`](super::is_end_of_turn). Cheap if that is already so.
+    pub fn run_at_end(self) {
+        with_here(|here| {
+            if here.number() == self.0.number() {
+                here.tasks.run_at_end(self.0);
+            }
+        });
+    }
+
     /// Drops the task's future: at once, or at its next wait if it is running.
     pub fn abort(self) {
         let number = self.0.number();
@@ -99,6 +109,8 @@ pub(crate) struct Tasks {
     closed: Cell<bool>,
     /// The slot of the running task.
     running: Cell<u32>,
+    /// Whether the tasks that run at the end of the turn are running.
+    ending: Cell<bool>,
 }
 
 /// From this number of tasks on, their memory is worth returning to the system.
@@ -111,6 +123,8 @@ struct Table {
     queue: VecDeque<u32>,
     /// Tasks that woke themselves: others run first, and these in the loop's next turn.
     yielded: Vec<u32>,
+    /// Tasks that run at the end of the turn.
+    last: Vec<u32>,
     /// The maximum number of tasks since memory was last returned, updated when a task ends.
     crowd: usize,
     /// Whether a task has ended in this turn.
@@ -123,6 +137,8 @@ struct TaskSlot {
     generation: u32,
     /// It is queued or has yielded. Stays true if the task ends before its turn.
     queued: bool,
+    /// It is among those that run at the end of the turn. Stays true likewise.
+    last: bool,
     /// To be dropped when it stops running.
     aborted: bool,
 }
@@ -148,8 +164,9 @@ impl Tasks {
         let mut table = self.table.borrow_mut();
         table.queue = VecDeque::new();
         table.yielded = Vec::new();
+        table.last = Vec::new();
         for entry in &mut table.entries {
-            entry.queued = false;
+            (entry.queued, entry.last) = (false, false);
         }
     }
 
@@ -207,12 +224,64 @@ impl Tasks {
     }
 
     /// Runs the next task; returns `false` if there is none.
+    #[inline]
     pub(super) fn run_next(&self) -> bool {
         let mut table = self.table.borrow_mut();
         let Some(slot) = table.queue.pop_front() else { return false };
+        table.entries[slot as usize].queued = false;
+        drop(table);
+        self.run(slot);
+        true
+    }
+
+    /// Runs the tasks that want to run after the others of a turn, each once.
+    #[inline]
+    pub(super) fn run_last(&self) {
+        let count = self.table.borrow().last.len();
+        if count == 0 {
+            return;
+        }
+        self.ending.set(true);
+        for place in 0..count {
+            let mut table = self.table.borrow_mut();
+            let slot = table.last[place];
+            table.entries[slot as usize].last = false;
+            drop(table);
+            self.run(slot);
+        }
+        self.table.borrow_mut().last.drain(..count);
+        self.ending.set(false);
+    }
+
+    fn run_at_end(&self, word: Word) {
+        let table = &mut *self.table.borrow_mut();
+        if let Some(entry) = table.entries.get_mut(word.slot() as usize)
+            && entry.generation == word.generation()
+            && !std::mem::replace(&mut entry.last, true)
+        {
+            table.last.push(word.slot());
+        }
+    }
+
+    /// Whether the tasks of [`Tasks::run_last`] are running.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    /// The running task, unless it is the main future.
+    pub(super) fn current(&self) -> Option<Task> {
+        let slot = self.running.get();
+        let table = self.table.borrow();
+        let entry = table.entries.get(slot as usize)?;
+        Some(Task(Word::new(self.number.get(), entry.generation, slot)))
+    }
+
+    /// Runs a task, unless it has ended.
+    #[inline]
+    fn run(&self, slot: u32) {
+        let mut table = self.table.borrow_mut();
         let entry = &mut table.entries[slot as usize];
-        entry.queued = false;
-        let Some(mut future) = entry.future.take() else { return true };
+        let Some(mut future) = entry.future.take() else { return };
         let waker = Word::new(self.number.get(), entry.generation, slot).waker();
         drop(table);
         self.running.set(slot);
@@ -230,12 +299,11 @@ impl Tasks {
         let entry = &mut table.entries[slot as usize];
         if !ended && !entry.aborted {
             entry.future = Some(future);
-            return true;
+            return;
         }
         drop(table);
         drop_quietly(future);
         self.table.borrow_mut().release(slot);
-        true
     }
 
     /// The number of tasks, including the running one.
@@ -253,7 +321,10 @@ impl Tasks {
     /// Whether nothing is runnable.
     pub(super) fn is_idle(&self) -> bool {
         let table = self.table.borrow();
-        !self.main.get() && table.queue.is_empty() && table.yielded.is_empty()
+        !self.main.get()
+            && table.queue.is_empty()
+            && table.yielded.is_empty()
+            && table.last.is_empty()
     }
 
     pub(super) fn main_waker(&self) -> ManuallyDrop<Waker> {
@@ -272,7 +343,13 @@ impl Table {
             self.entries[slot as usize].future = Some(future);
             return slot;
         }
-        let entry = TaskSlot { future: Some(future), generation: 0, queued: false, aborted: false };
+        let entry = TaskSlot {
+            future: Some(future),
+            generation: 0,
+            queued: false,
+            last: false,
+            aborted: false,
+        };
         self.entries.push(entry);
         (self.entries.len() - 1) as u32
     }

@@ -281,3 +281,35 @@ fn a_connection_may_outlive_its_loop() {
         drop(conn);
     });
 }
+
+#[test]
+fn a_task_runs_once_after_all_others_of_its_turn() {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    block_on(async {
+        assert!(current_task().is_none());
+        let (place, mine) = (Rc::new(Cell::new(None)), Rc::clone(&log));
+        let task = Rc::clone(&place);
+        spawn(poll_fn(move |_| {
+            task.set(current_task());
+            mine.borrow_mut().push(if is_end_of_turn() { "end" } else { "start" });
+            Poll::Pending
+        }));
+        yield_now().await;
+        for _ in 0..3 {
+            let (log, task) = (Rc::clone(&log), place.get().expect("it has run"));
+            spawn(async move {
+                task.run_at_end();
+                log.borrow_mut().push("other");
+                task.run_at_end();
+            });
+        }
+        yield_now().await;
+        yield_now().await;
+        let last: Task = place.get().expect("it has run");
+        last.run_at_end();
+        last.abort();
+        last.run_at_end();
+        yield_now().await;
+    });
+    assert_eq!(*log.borrow(), ["start", "other", "other", "other", "end"]);
+}
