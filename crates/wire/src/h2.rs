@@ -7,9 +7,18 @@ pub mod hpack;
 pub use connection::{Config, Connection, Event, Role};
 pub use error::{ConnectionError, ErrorCode};
 
-/// The number of a stream (RFC 9113 section 5.1.1); never 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u32);
+/// A stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId {
+    /// The number (RFC 9113 section 5.1.1); never 0.
+    pub id: u32,
+    /// The place in the connection's table, which no other stream has until this one is forgotten. Callers
+    /// can have a table of their own with the same places.
+    pub slot: u32,
+}
+
+/// The number of unsent bytes of output up to which bodies are written.
+pub const OUTPUT_LIMIT: usize = 64 * 1024;
 
 /// The bytes that a client sends first (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -53,6 +53,8 @@ pub enum Event<'i> {
         stream: StreamId,
         /// Whether the peer's side of the stream has ended.
         ended: bool,
+        /// The length of the head as received, without frame heads and padding, in bytes.
+        length: u32,
     },
     /// Bytes of a body. They count as unread until [`Connection::release`].
     Data {
@@ -216,6 +218,16 @@ impl Connection {
 
 /// State.
 impl Connection {
+    /// The side.
+    pub fn role(&self) -> Role {
+        todo!()
+    }
+
+    /// Whether a part of a frame or of a head was received.
+    pub fn holds_part(&self) -> bool {
+        todo!()
+    }
+
     /// The number of streams that have not been forgotten.
     pub fn streams(&self) -> usize {
         todo!()
