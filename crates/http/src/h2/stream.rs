@@ -1,19 +1,22 @@
 //! The handle of a stream. Dropped before its end, it resets the stream.
 
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use weir_engine::buffer::Buf;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::hpack::BlockWriter;
-use weir_wire::h2::{ErrorCode, StreamId};
+use weir_wire::h2::{Connection, ErrorCode, StreamId};
 
 use super::Link;
+use super::entry::{self, Entry};
+use super::link::State;
 
 /// A stream of a [`Link`].
 pub(crate) struct Stream {
-    _link: Rc<Link>,
-    _id: StreamId,
+    link: Rc<Link>,
+    id: StreamId,
 }
 
 /// Why a stream is of no more use.
@@ -25,84 +28,252 @@ pub(crate) enum Ended {
     Lost { unprocessed: bool },
 }
 
+impl From<Ended> for io::Error {
+    fn from(_: Ended) -> Self {
+        io::ErrorKind::ConnectionReset.into()
+    }
+}
+
+impl Stream {
+    /// The handle of a stream that has an entry.
+    pub(super) fn new(link: Rc<Link>, id: StreamId) -> Self {
+        Self { link, id }
+    }
+
+    /// Its connection.
+    pub(crate) fn link(&self) -> &Rc<Link> {
+        &self.link
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Runs `act` with the connection and the stream's entry.
+    #[inline]
+    fn with<T>(&self, act: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut state = self.link.state.borrow_mut();
+        // A handle keeps its entry.
+        let entry = state.entry(self.id);
+        act(entry.unwrap_or(&mut Entry::default()))
+    }
+
+    fn state(&self) -> std::cell::RefMut<'_, State> {
+        self.link.state.borrow_mut()
+    }
+
+    /// Gives the memory of a head back.
+    pub(crate) fn reuse(&self, head: FieldBlock) {
+        self.state().reuse(head);
+    }
+}
+
 /// Receiving.
 impl Stream {
-    /// The next head of the response, interim or final: its fields, and whether the stream has ended with
-    /// it. (client)
+    /// The next head of the response, interim or final: its fields (see [`Stream::reuse`]), and whether
+    /// the stream has ended with it. (client)
     pub(crate) fn poll_head(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<(FieldBlock, bool), Ended>> {
-        todo!()
+        self.with(|entry| {
+            if let Some(head) = entry.heads.pop_front() {
+                return Poll::Ready(Ok(head));
+            }
+            if let Some(why) = entry.gone {
+                return Poll::Ready(Err(why));
+            }
+            entry::note(&mut entry.reader, cx);
+            Poll::Pending
+        })
     }
 
     /// Moves received bytes of the body behind the content of `into`, at most `most`, and grants the peer as
-    /// many. 0 at the end of the body.
+    /// many. 0 at the end of the body. A whole buffer is not copied if `into` is empty.
     pub(crate) fn poll_data(
         &mut self,
-        _cx: &mut Context<'_>,
-        _into: &mut Buf,
-        _most: usize,
+        cx: &mut Context<'_>,
+        into: &mut Buf,
+        most: usize,
     ) -> Poll<Result<usize, Ended>> {
-        todo!()
+        let taken = self.with(|entry| match entry.unread() {
+            0 => entry.poll_ended(cx),
+            _ => Poll::Ready(Ok(entry.take_into(into, most))),
+        });
+        if let Poll::Ready(Ok(count @ 1..)) = taken {
+            self.release(count);
+        }
+        taken
+    }
+
+    /// Ready when bytes or the end of the body can be taken: the number of bytes that have been received.
+    pub(crate) fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Ended>> {
+        self.with(|entry| match entry.unread() {
+            0 => entry.poll_ended(cx),
+            count => Poll::Ready(Ok(count)),
+        })
+    }
+
+    /// Like [`Stream::poll_data`], with what there is now.
+    pub(crate) fn take_data(&mut self, into: &mut Buf, most: usize) -> usize {
+        let count = self.with(|entry| entry.take_into(into, most));
+        if count > 0 {
+            self.release(count);
+        }
+        count
+    }
+
+    fn release(&self, count: usize) {
+        let mut state = self.state();
+        if !state.closed {
+            state.machine.release(self.id, count);
+            state.touched();
+        }
     }
 
     /// The number of received bytes that were not taken.
     pub(crate) fn received(&self) -> usize {
-        todo!()
+        self.with(|entry| entry.unread())
     }
 
     /// Whether the peer's side has ended, and all its bytes were taken.
     pub(crate) fn is_ended(&self) -> bool {
-        todo!()
+        self.with(|entry| entry.ended && entry.unread() == 0)
+    }
+
+    /// Whether the peer's side has ended; some of its bytes may be left.
+    pub(crate) fn peer_ended(&self) -> bool {
+        self.with(|entry| entry.ended)
     }
 
     /// The trailers, if there are any, after the end of the body.
     pub(crate) fn take_trailers(&mut self) -> Option<FieldBlock> {
-        todo!()
+        self.with(|entry| entry.trailers.take())
     }
 
     /// Sets the receive window, in bytes.
-    pub(crate) fn set_window(&mut self, _bytes: u32) {
-        todo!()
+    pub(crate) fn set_window(&mut self, bytes: u32) {
+        let mut state = self.state();
+        if !state.closed {
+            state.machine.set_stream_window(self.id, bytes);
+            state.touched();
+        }
     }
 }
 
-/// Sending. The connection's task sends what is queued at the end of the turn.
+impl Entry {
+    /// Without received bytes: the end, or a wait.
+    fn poll_ended(&mut self, cx: &Context<'_>) -> Poll<Result<usize, Ended>> {
+        match self.gone {
+            _ if self.ended => Poll::Ready(Ok(0)),
+            Some(why) => Poll::Ready(Err(why)),
+            None => {
+                entry::note(&mut self.reader, cx);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// Sending. The driver sends what is queued at the end of the turn.
 impl Stream {
-    /// Queues a head; `end` if no body follows. Trailers are a head with `end`.
-    pub(crate) fn send_head(&mut self, _end: bool, _head: impl FnOnce(&mut BlockWriter<'_>)) {
-        todo!()
+    /// Changes the machine in favour of this stream, unless the stream is of no more use. Returns the number
+    /// of bytes of output.
+    fn put(&self, change: impl FnOnce(&mut Connection)) -> usize {
+        let state = &mut *self.state();
+        if state.closed || state.entry(self.id).is_none_or(|entry| entry.gone.is_some()) {
+            return 0;
+        }
+        let before = state.machine.output().len();
+        change(&mut state.machine);
+        let count = state.machine.output().len() - before;
+        if count > 0 {
+            let mark = state.end_of_output();
+            if let Some(entry) = state.entry(self.id) {
+                entry.mark = mark;
+            }
+            state.touched();
+        }
+        count
+    }
+
+    /// Queues a head; `end` if no body follows. Trailers are a head with `end`. Returns the number of bytes,
+    /// with those of frames.
+    pub(crate) fn send_head(
+        &mut self,
+        end: bool,
+        head: impl FnOnce(&mut BlockWriter<'_>),
+    ) -> usize {
+        self.put(|machine| machine.send_head(self.id, end, head))
     }
 
     /// The number of bytes that can be queued now, at least 1. Pending while the windows or the
     /// output are full.
-    pub(crate) fn poll_room(&mut self, _cx: &mut Context<'_>) -> Poll<Result<usize, Ended>> {
-        todo!()
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Ended>> {
+        let state = &mut *self.state();
+        let room = state.machine.room(self.id);
+        let Some(entry) = state.entry(self.id) else { return Poll::Pending };
+        if let Some(why) = entry.gone {
+            return Poll::Ready(Err(why));
+        }
+        if room > 0 {
+            return Poll::Ready(Ok(room));
+        }
+        entry::note(&mut entry.writer, cx);
+        Poll::Pending
     }
 
     /// Queues bytes of the body, at most what [`Stream::poll_room`] returned; `end` if they are the last.
-    pub(crate) fn send_data(&mut self, _bytes: &[u8], _end: bool) {
-        todo!()
+    /// Returns the number of bytes with those of frames.
+    pub(crate) fn send_data(&mut self, bytes: &[u8], end: bool) -> usize {
+        self.put(|machine| machine.send_data(self.id, bytes, end))
     }
 
-    /// Ready when everything that this stream has queued was taken by the kernel.
-    pub(crate) fn poll_flush(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        todo!()
+    /// Ready when what this stream has queued has left, or will at the end of this turn: the kernel has
+    /// taken all output so far.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        let state = &mut *self.state();
+        let (sent, blocked) = (state.sent, state.blocked);
+        let Some(entry) = state.entry(self.id) else { return Poll::Pending };
+        if let Some(why) = entry.gone {
+            return Poll::Ready(Err(why));
+        }
+        if !blocked || entry.mark <= sent {
+            return Poll::Ready(Ok(()));
+        }
+        entry::note(&mut entry.writer, cx);
+        if !std::mem::replace(&mut entry.flushing, true) {
+            state.flushing += 1;
+        }
+        Poll::Pending
     }
 
     /// Ready when the stream was reset or the connection lost.
-    pub(crate) fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Ended> {
-        todo!()
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.with(|entry| match entry.gone {
+            Some(why) => Poll::Ready(why),
+            None => {
+                entry::note(&mut entry.watcher, cx);
+                Poll::Pending
+            }
+        })
     }
 
     /// Ends the stream abnormally.
-    pub(crate) fn reset(&mut self, _code: ErrorCode) {
-        todo!()
+    pub(crate) fn reset(&mut self, code: ErrorCode) {
+        self.put(|machine| machine.reset(self.id, code));
+        self.with(|entry| entry.fail(Ended::Reset { code, unprocessed: false }));
     }
 
     /// Sets the priority from a `Priority` field.
-    pub(crate) fn set_priority(&mut self, _value: &[u8]) {
-        todo!()
+    pub(crate) fn set_priority(&mut self, value: &[u8]) {
+        self.put(|machine| machine.set_priority(self.id, value));
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.state().forget(self.id);
     }
 }

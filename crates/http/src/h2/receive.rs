@@ -1,0 +1,112 @@
+//! What a peer has sent, given to the streams that it concerns.
+
+use std::rc::Rc;
+
+use weir_engine::clock;
+use weir_wire::h2::{ConnectionError, ErrorCode, Event, Role, StreamId};
+
+use super::driver::Begun;
+use super::entry::{self, MOST_HEADS};
+use super::link::State;
+use super::{Ended, Link, Stream};
+
+impl Link {
+    /// Processes `input` from `used` on, up to a request. Moves `used`; everything is used if there is
+    /// none.
+    ///
+    /// # Errors
+    /// The peer's fault, which has ended the connection.
+    pub(super) fn take_in(
+        self: &Rc<Self>,
+        input: &[u8],
+        used: &mut usize,
+    ) -> Result<Option<Begun>, ConnectionError> {
+        let state = &mut *self.state.borrow_mut();
+        let now = clock::now().millis();
+        let mut rest = &input[*used..];
+        let begun = loop {
+            let event = match state.machine.receive(&mut rest, now) {
+                Ok(event) => event,
+                Err(fault) => {
+                    *used = input.len();
+                    return Err(fault);
+                }
+            };
+            match event {
+                None => break None,
+                Some(Event::Head { stream, ended, length }) => {
+                    if state.machine.role() == Role::Server {
+                        break Some((stream, ended, length));
+                    }
+                    state.response(stream, ended);
+                }
+                Some(Event::Data { stream, bytes, ended }) => state.data(stream, bytes, ended),
+                Some(other) => state.control(other),
+            }
+        };
+        *used = input.len() - rest.len();
+        Ok(begun.map(|(id, ended, length)| {
+            state.begin(id, ended);
+            let spare = state.spare();
+            let fields = std::mem::replace(state.machine.fields(), spare);
+            Begun { stream: Stream::new(Rc::clone(self), id), fields, ended, length }
+        }))
+    }
+}
+
+impl State {
+    /// A part of a body.
+    fn data(&mut self, stream: StreamId, bytes: &[u8], ended: bool) {
+        let Some(entry) = self.entry(stream) else { return };
+        if !bytes.is_empty() {
+            entry.put(bytes);
+        }
+        entry.ended |= ended;
+        entry::wake(&mut entry.reader);
+    }
+
+    /// The head of a response.
+    fn response(&mut self, stream: StreamId, ended: bool) {
+        let spare = self.spare();
+        let fields = std::mem::replace(self.machine.fields(), spare);
+        match self.entry(stream) {
+            Some(entry) if entry.heads.len() < MOST_HEADS => {
+                entry.heads.push_back((fields, ended));
+                entry.ended |= ended;
+                entry::wake(&mut entry.reader);
+            }
+            Some(entry) => {
+                let code = ErrorCode::ENHANCE_YOUR_CALM;
+                entry.fail(Ended::Reset { code, unprocessed: false });
+                self.machine.reset(stream, code);
+            }
+            None => {}
+        }
+    }
+
+    /// Anything but heads and bodies.
+    fn control(&mut self, event: Event<'_>) {
+        match event {
+            Event::Trailers { stream } => {
+                let spare = self.spare();
+                let fields = std::mem::replace(self.machine.fields(), spare);
+                if let Some(entry) = self.entry(stream) {
+                    entry.trailers = Some(fields);
+                    entry.ended = true;
+                    entry::wake(&mut entry.reader);
+                }
+            }
+            Event::Reset { stream, code, unprocessed } => {
+                if let Some(entry) = self.entry(stream) {
+                    entry.fail(Ended::Reset { code, unprocessed });
+                }
+            }
+            Event::GoAway { .. } => {
+                self.leaving = true;
+                self.tell_waiting();
+            }
+            Event::Pong => self.pong = true,
+            Event::Head { .. } | Event::Data { .. } => {}
+        }
+    }
+}
