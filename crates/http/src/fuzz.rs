@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use weir_engine::sim::{self, Faults, Listening};
 use weir_engine::spawn;
 use weir_upstream::Registry;
+use weir_wire::field_block::FieldBlock;
 use weir_wire::request::Version;
 
 pub use crate::cache::file::fuzz_file as cache_file;
@@ -107,14 +108,12 @@ fn answer(data: &[u8]) -> Answer {
     sim::run(SEED, Faults::none(), async move {
         upstream(answer);
         let service = Service::new(Snapshot::new(Arc::clone(&CONFIGURATION), Arc::new(())));
-        let fields: Vec<_> = head
-            .split(|&byte| byte == b'\n')
-            .map(|line| {
-                let at = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
-                (&line[..at], line.get(at + 1..).unwrap_or_default())
-            })
-            .collect();
-        let ask = Ask { version: Version::HTTP_2, fields: &fields, ended: true };
+        let mut fields = FieldBlock::default();
+        for line in head.split(|&byte| byte == b'\n') {
+            let at = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
+            fields.push(&line[..at], line.get(at + 1..).unwrap_or_default());
+        }
+        let ask = Ask { version: Version::HTTP_2, fields: &mut fields, ended: true };
         let (exchange, peer) = pair(ALL);
         assert!(service.serve(LISTENER, &connection(), ask, exchange).await);
         peer.answer().await

@@ -14,8 +14,7 @@ pub struct FieldBlock {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     size: usize,
-    /// Whether a limit was exceeded, so that fields are missing.
-    overflowed: bool,
+    overflow: Option<Overflow>,
     /// Whether a name or value is not plain.
     odd: bool,
 }
@@ -43,7 +42,22 @@ impl FieldBlock {
 
     /// Whether a limit was exceeded, so that fields are missing.
     pub fn overflowed(&self) -> bool {
-        self.overflowed
+        self.overflow.is_some()
+    }
+
+    /// The limit that was exceeded first.
+    pub fn overflow(&self) -> Option<Overflow> {
+        self.overflow
+    }
+
+    /// The sum of the lengths of names and values, in bytes.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Exchanges the bytes with those of `text`, where the spans of the entries then point to.
+    pub(crate) fn swap_bytes(&mut self, text: &mut Vec<u8>) {
+        std::mem::swap(&mut self.bytes, text);
     }
 
     /// Removes all fields, and keeps the memory.
@@ -51,15 +65,12 @@ impl FieldBlock {
         self.bytes.clear();
         self.entries.clear();
         self.size = 0;
-        self.overflowed = false;
+        self.overflow = None;
         self.odd = false;
     }
 
-    /// Appends a field, whose name is in lower case.
-    pub fn push(&mut self, name: &[u8], value: &[u8], limits: &BlockLimits) {
-        if !self.has_room(name.len() + value.len(), limits) {
-            return;
-        }
+    /// Appends a field, without limits.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let mark = self.begin();
         self.bytes.extend_from_slice(name);
         let mark = self.end_name(mark);
@@ -68,43 +79,59 @@ impl FieldBlock {
     }
 }
 
+/// A limit that a block has exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// [`BlockLimits::bytes`].
+    Bytes,
+    /// [`BlockLimits::fields`].
+    Fields,
+}
+
 /// Building, for decoders: bytes of a name between `begin` and `end_name`, then those of the value
 /// up to `end_value`.
 impl FieldBlock {
     /// Whether every name is lower-case letters, digits and `-`, after a colon in pseudo-fields, and
     /// every value is without control bytes and surrounding spaces. Otherwise each is to be looked at.
-    pub fn is_plain_throughout(&self) -> bool {
+    pub(crate) fn is_plain_throughout(&self) -> bool {
         !self.odd
     }
 
     /// Whether the name and the value of a field are plain.
     pub(crate) fn is_plain(name: &[u8], value: &[u8]) -> bool {
-        let word = name.strip_prefix(b":").unwrap_or(name);
-        let in_words = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        Name::of(name.strip_prefix(b":").unwrap_or(name)) == Name::Plain
+            && Self::is_plain_value(value)
+    }
+
+    /// Whether a value is without control bytes and surrounding spaces (RFC 9113 section 8.2.1).
+    pub(crate) fn is_plain_value(value: &[u8]) -> bool {
         let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        !word.is_empty()
-            && word.iter().fold(true, |good, &byte| good & in_words(byte))
-            && is_clean_value(value)
-            && !space(value.first())
-            && !space(value.last())
+        is_clean_value(value) && !space(value.first()) && !space(value.last())
     }
 
     /// Whether another field with this length of name and value is within the limits. If not, the
     /// block has overflowed.
     #[inline]
     pub(crate) fn has_room(&mut self, len: usize, limits: &BlockLimits) -> bool {
-        self.overflowed |= self.size + len > limits.bytes || self.entries.len() >= limits.fields;
-        !self.overflowed
+        if self.overflow.is_none() {
+            if self.size + len > limits.bytes {
+                self.overflow = Some(Overflow::Bytes);
+            } else if self.entries.len() >= limits.fields {
+                self.overflow = Some(Overflow::Fields);
+            }
+        }
+        self.overflow.is_none()
     }
 
     /// As [`Self::has_room`], for a field whose bytes are there already: they are removed if not.
     #[inline]
     pub(crate) fn has_room_for_open(&mut self, mark: Mark, limits: &BlockLimits) -> bool {
         let len = mark.name.len() + (self.bytes.len() - mark.value);
-        if !self.has_room(len, limits) {
+        let has_room = self.has_room(len, limits);
+        if !has_room {
             self.bytes.truncate(mark.name.start as usize);
         }
-        !self.overflowed
+        has_room
     }
 
     /// Begins a field.
@@ -151,6 +178,43 @@ pub(crate) struct Mark {
     value: usize,
 }
 
+/// A judgement of a field's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// Lower-case letters, digits and `-`.
+    Plain,
+    /// The same with `_`.
+    Underscored,
+    /// Bytes that names do not have, but harmless ones.
+    Odd,
+    /// Forbidden bytes, among them upper case (RFC 9113 section 8.2.1), or none.
+    Refused,
+}
+
+impl Name {
+    pub(crate) fn of(name: &[u8]) -> Self {
+        let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        match name.iter().fold(true, |plain, &byte| plain & is_plain(byte)) {
+            true if name.is_empty() => Self::Refused,
+            true => Self::Plain,
+            false => Self::of_odd(name),
+        }
+    }
+
+    #[cold]
+    fn of_odd(name: &[u8]) -> Self {
+        let mut found = Self::Underscored;
+        for &byte in name {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => {}
+                0..=b' ' | 0x7f.. | b':' | b'A'..=b'Z' => return Self::Refused,
+                _ => found = Self::Odd,
+            }
+        }
+        found
+    }
+}
+
 /// Limits of a decoded block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLimits {
@@ -188,18 +252,18 @@ mod tests {
     fn limits() {
         let mut block = FieldBlock::default();
         let limits = BlockLimits { bytes: 10, fields: 2 };
-        block.push(b"host", b"b", &limits);
-        assert!(!block.overflowed());
-        block.push(b"c", b"12345", &limits);
-        block.push(b"d", b"", &limits);
-        assert!(block.overflowed(), "and nothing more is taken");
+        assert!(block.has_room(5, &limits));
+        block.push(b"host", b"b");
+        assert!(!block.has_room(6, &limits) && !block.has_room(1, &limits), "nothing more");
+        assert_eq!(block.overflow(), Some(Overflow::Bytes));
         assert_eq!(block.iter().collect::<Vec<_>>(), [(&b"host"[..], &b"b"[..], Known::Host)]);
         assert_eq!((block.bytes(), block.get(b"host")), (&b"host: b\r\n"[..], Some(&b"b"[..])));
         block.clear();
-        block.push(b"a", b"1", &limits);
-        block.push(b"a", b"2", &limits);
-        assert!(!block.overflowed());
-        block.push(b"a", b"3", &limits);
-        assert!(block.overflowed() && block.entries().len() == 2);
+        for value in [b"1", b"2"] {
+            assert!(block.has_room(2, &limits));
+            block.push(b"a", value);
+        }
+        assert!(!block.has_room(2, &limits));
+        assert_eq!((block.overflow(), block.size()), (Some(Overflow::Fields), 4));
     }
 }

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use weir_engine::buffer;
 use weir_engine::clock;
 use weir_engine::stats;
-use weir_wire::request::{RequestError, RequestFields, Version};
+use weir_wire::field_block::FieldBlock;
+use weir_wire::request::{RequestFields, Version};
 
 use super::Service;
 use super::answer::{answer, refuse};
@@ -20,12 +21,12 @@ use crate::request::Request;
 use crate::request::connection_info::ConnectionInfo;
 
 /// The head of a request as fields, with the pseudo-fields first.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Ask<'a> {
     /// The version that is shown for the request.
     pub version: Version,
-    /// Names and values.
-    pub fields: &'a [(&'a [u8], &'a [u8])],
+    /// Names and values; empty afterwards.
+    pub fields: &'a mut FieldBlock,
     /// Whether there is no body.
     pub ended: bool,
 }
@@ -53,7 +54,10 @@ impl Service {
         let start = clock::now();
         let mut choice = Choice::new(&endpoint, info);
         let (mut fields, mut text) = (RequestFields::new(ask.version), buffer::take(USUAL_HEAD));
-        let fault = match build(&mut fields, &mut text, ask, &mut choice) {
+        let limits = choice.limits();
+        let built =
+            fields.build(ask.fields, &mut text, &limits, ask.ended, |host| choice.host(host));
+        let fault = match built {
             Ok(()) => choice.end(&fields.head().host).err(),
             Err(error) => Some(HeadFault::of(&error, &text, READING)),
         };
@@ -62,7 +66,7 @@ impl Service {
         let captures = choice.captures;
         let request = Request::next(snapshot, server, info, exchange);
         let mut request = Unended::new(request);
-        request.take_head(text, |head| *head = fields.take_head());
+        request.take_head(text, |head| fields.swap_head(head));
         request.start = start;
         if let Some(matched) = captures {
             matched.apply(&mut *request);
@@ -75,17 +79,4 @@ impl Service {
         close(request.ended(), Some(gauge)).await;
         true
     }
-}
-
-fn build(
-    fields: &mut RequestFields,
-    text: &mut Vec<u8>,
-    ask: Ask<'_>,
-    choice: &mut Choice<'_>,
-) -> Result<(), RequestError> {
-    let limits = choice.limits();
-    for (name, value) in ask.fields {
-        fields.push(text, name, value, &limits, |host| choice.host(host))?;
-    }
-    fields.finish(text, &limits, ask.ended, |host| choice.host(host))
 }

@@ -2,6 +2,7 @@
 //! split, or points outside it.
 
 use super::{Chunked, RequestParser, ResponseParser};
+use crate::field_block::FieldBlock;
 use crate::header::{Headers, Known};
 use crate::request::{Limits, RequestFields, RequestHead, Version};
 
@@ -48,15 +49,14 @@ const SMALL: Limits = Limits {
 pub fn fuzz_request_fields(data: &[u8]) {
     for limits in [SMALL, Limits::default()] {
         let (mut fields, mut text) = (RequestFields::new(Version::HTTP_2), Vec::new());
-        let mut run = || {
-            for line in data.split(|&byte| byte == b'\n') {
-                let at = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
-                let value = line.get(at + 1..).unwrap_or_default();
-                fields.push(&mut text, &line[..at], value, &limits, |_| None)?;
-            }
-            fields.finish(&mut text, &limits, data.len().is_multiple_of(2), |_| None)
-        };
-        match run() {
+        let mut block = FieldBlock::default();
+        for line in data.split(|&byte| byte == b'\n') {
+            let at = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
+            block.push(&line[..at], line.get(at + 1..).unwrap_or_default());
+        }
+        fields.allow_extended_connect();
+        let ended = data.len().is_multiple_of(2);
+        match fields.build(&mut block, &mut text, &limits, ended, |_| None) {
             Ok(()) => check_request(&text, fields.head()),
             Err(error) => drop(error.message(&text)),
         }

@@ -233,7 +233,7 @@ impl RequestParser {
     /// The offset after the LF of the current header line.
     #[inline(never)]
     fn line_end(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, RequestError> {
-        let limits = &self.builder.rules(limits);
+        let limits = &{ *self.builder.rules(limits) };
         loop {
             let end = buf.len().min(self.window_end);
             if let Some(n) = memchr::memchr(b'\n', &buf[self.at..end]) {

@@ -205,6 +205,12 @@ impl Seen {
         self.0[known.place()] &= !known.bit();
     }
 
+    /// Whether the sets have an id in common.
+    #[inline]
+    pub(crate) const fn meets(self, other: Self) -> bool {
+        (self.0[0] & other.0[0]) | (self.0[1] & other.0[1]) != 0
+    }
+
     /// Whether the set has the id.
     #[inline]
     pub fn contains(&self, known: Known) -> bool {
@@ -243,6 +249,15 @@ impl Known {
         Self::XAccelLimitRate,
         Self::XAccelBuffering,
         Self::XAccelCharset,
+    ]);
+
+    /// The fields that only HTTP/1 connections have (RFC 9113 section 8.2.2).
+    pub(crate) const CONNECTION_SPECIFIC: Seen = Seen::of(&[
+        Self::Connection,
+        Self::ProxyConnection,
+        Self::KeepAlive,
+        Self::TransferEncoding,
+        Self::Upgrade,
     ]);
 
     /// The index of the word of a [`Seen`] that has the id.

@@ -59,14 +59,15 @@ impl Builder {
     }
 
     /// The limits that apply now.
-    pub(crate) fn rules(&self, limits: &Limits) -> Limits {
-        self.own.unwrap_or(*limits)
+    #[inline]
+    pub(crate) fn rules<'a>(&'a self, limits: &'a Limits) -> &'a Limits {
+        self.own.as_ref().unwrap_or(limits)
     }
 
     /// The limit of fields that applies now.
     #[inline]
     pub(crate) fn max_headers(&self, limits: &Limits) -> usize {
-        self.own.as_ref().unwrap_or(limits).max_headers as usize
+        self.rules(limits).max_headers as usize
     }
 
     /// Takes the host of the request line, or of its equivalent; an invalid one is `fault`.
@@ -78,8 +79,8 @@ impl Builder {
         choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
     ) -> Result<(), RequestError> {
         let head = &mut self.head;
-        head.port = uri::parse_host(authority.of(buf), &mut head.host)
-            .map_err(|_| RequestError { fault, span: authority })?;
+        let parsed = self.last_host.parse(authority.of(buf), &mut head.host);
+        head.port = parsed.map_err(|_| RequestError { fault, span: authority })?;
         if !head.host.is_empty() {
             self.own = choose(&head.host);
         }
@@ -164,7 +165,7 @@ impl Builder {
         limits: &Limits,
         framing: impl FnOnce(&RequestHead) -> Result<Framing, RequestError>,
     ) -> Result<(), RequestError> {
-        let allow_connect = self.own.as_ref().unwrap_or(limits).allow_connect;
+        let allow_connect = self.rules(limits).allow_connect;
         let head = &mut self.head;
         let fail = |fault| Err(RequestError::new(fault));
         if head.version > Version::HTTP_10 && !head.seen.contains(Known::Host) {
@@ -172,7 +173,9 @@ impl Builder {
         }
         head.framing = framing(head)?;
         match head.method {
-            Method::Connect if head.version != Version::HTTP_11 || !allow_connect => {
+            // One that asks for a protocol is an ordinary request for whoever offered that.
+            Method::Connect if !head.connect_protocol.is_empty() => Ok(()),
+            Method::Connect if head.version < Version::HTTP_11 || !allow_connect => {
                 fail(RequestFault::Connect)
             }
             Method::Connect if !matches!(head.framing, Framing::None | Framing::Length(0)) => {

@@ -109,6 +109,8 @@ pub enum Pseudo {
     Authority,
     /// `:path`.
     Path,
+    /// `:protocol` (RFC 8441 section 4).
+    Protocol,
 }
 
 impl Pseudo {
@@ -119,6 +121,7 @@ impl Pseudo {
             b"scheme" => Self::Scheme,
             b"authority" => Self::Authority,
             b"path" => Self::Path,
+            b"protocol" => Self::Protocol,
             _ => return None,
         })
     }
@@ -130,6 +133,7 @@ impl Pseudo {
             Self::Scheme => ":scheme",
             Self::Authority => "\":authority\"",
             Self::Path => ":path",
+            Self::Protocol => ":protocol",
         }
     }
 }

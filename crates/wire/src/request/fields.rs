@@ -1,29 +1,35 @@
 //! Heads as lists of fields, as in HTTP/2 and HTTP/3.
 
+mod pseudo;
+
+use pseudo::Pseudos;
+
 use super::builder::Builder;
 use super::error::{Pseudo, PseudoFault, RequestError, RequestFault};
 use super::framing::{Framing, parse_length};
 use super::head::RequestHead;
 use super::limits::Limits;
 use super::method::{Method, Version};
-use crate::header::{Entry, Known, Span, is_clean_value};
-use crate::uri::Scan;
+use crate::field_block::{FieldBlock, Name, Overflow};
+use crate::header::{Entry, Known, Seen, Span};
 
-/// Builds a head from fields, pseudo-fields first (RFC 9113 section 8.3, RFC 9114 section 4.3).
+/// Builds heads from fields, pseudo-fields first (RFC 9113 section 8.3, RFC 9114 section 4.3).
 ///
-/// The head's spans point into a buffer of the caller's, empty at first, that must be the same in
-/// all calls. It holds a request line in HTTP/1 form, for logs and variables, and the fields as
-/// lines. Cookies from several fields are joined (RFC 9113 section 8.2.3).
+/// A head's spans point into the bytes of the fields, which hold a request line in HTTP/1 form, for
+/// logs and variables, behind them. Cookies from several fields are joined (RFC 9113 section 8.2.3).
 ///
 /// ```
-/// use weir_wire::request::{Limits, RequestFields, Version};
+/// use weir_wire::field_block::FieldBlock;
+/// use weir_wire::request::{Limits, RequestFields, RequestHead, Version};
 /// let (mut fields, mut text) = (RequestFields::new(Version::HTTP_2), Vec::new());
+/// let mut block = FieldBlock::default();
 /// for (name, value) in [(":method", "GET"), (":scheme", "https"), (":authority", "a.test"),
 ///     (":path", "/x?y"), ("accept", "*/*")] {
-///     fields.push(&mut text, name.as_bytes(), value.as_bytes(), &Limits::default(), |_| None)?;
+///     block.push(name.as_bytes(), value.as_bytes());
 /// }
-/// fields.finish(&mut text, &Limits::default(), true, |_| None)?;
-/// let head = fields.take_head();
+/// fields.build(&mut block, &mut text, &Limits::default(), true, |_| None)?;
+/// let mut head = RequestHead::default();
+/// fields.swap_head(&mut head);
 /// assert_eq!(head.line.of(&text), b"GET /x?y HTTP/2.0");
 /// assert_eq!((&head.host[..], head.target.of(&text)), (&b"a.test"[..], &b"/x?y"[..]));
 /// # Ok::<(), weir_wire::request::RequestError>(())
@@ -32,105 +38,175 @@ use crate::uri::Scan;
 pub struct RequestFields {
     builder: Builder,
     version: Version,
-    /// The values of the pseudo-fields, in the order of [`Pseudo`].
-    pseudo: [Option<Span>; 4],
-    /// Whether the pseudo-fields are complete.
-    begun: bool,
-    cookie: Vec<u8>,
-    /// The size of names and values in bytes.
-    size: usize,
+    /// Whether `:protocol` is allowed (RFC 8441).
+    extended_connect: bool,
+    pseudo: Pseudos,
+    /// The values of cookies after the first.
+    crumbs: Vec<Span>,
 }
 
 impl RequestFields {
-    /// A head of this version without fields.
+    /// For heads of this version.
     pub fn new(version: Version) -> Self {
         Self {
             builder: Builder::default(),
             version,
-            pseudo: [None; 4],
-            begun: false,
-            cookie: Vec::new(),
-            size: 0,
+            extended_connect: false,
+            pseudo: Pseudos::default(),
+            crumbs: Vec::new(),
         }
     }
 
-    /// The head so far.
+    /// Allows `:protocol`, which this side has offered (RFC 8441 section 3).
+    pub fn allow_extended_connect(&mut self) {
+        self.extended_connect = true;
+    }
+
+    /// The head, as far as it was built.
     pub fn head(&self) -> &RequestHead {
         &self.builder.head
     }
 
-    /// The head by value.
-    pub fn take_head(&mut self) -> RequestHead {
-        std::mem::take(&mut self.builder.head)
+    /// Exchanges the head for one whose memory the next one takes over.
+    pub fn swap_head(&mut self, head: &mut RequestHead) {
+        std::mem::swap(&mut self.builder.head, head);
     }
 
-    /// Adds a field. When the host becomes known, `choose` may return the limits of its server,
-    /// which apply to the following fields.
+    /// Builds a head; `ended` means that no body follows. `text`, which is empty, is exchanged with
+    /// the bytes of the block, which is empty then. When the host becomes known, `choose` may
+    /// return the limits of its server, which apply to the following fields.
     ///
     /// # Errors
     /// The refusal of the head; spans point into `text`.
-    pub fn push(
+    pub fn build(
         &mut self,
-        text: &mut Vec<u8>,
-        name: &[u8],
-        value: &[u8],
-        limits: &Limits,
-        mut choose: impl FnMut(&[u8]) -> Option<Limits>,
-    ) -> Result<(), RequestError> {
-        let rules = self.builder.rules(limits);
-        self.size += name.len() + value.len();
-        if self.size > rules.large_buffers as usize * rules.large_buffer_size as usize {
-            return Err(RequestError::new(RequestFault::LargeFields));
-        }
-        if name.first() == Some(&b':') {
-            return self.pseudo(text, &name[1..], value, &mut choose);
-        }
-        self.begin(text)?;
-        let entry = write(text, name, value);
-        let error = |fault, span| Err(RequestError { fault, span });
-        let named = match judge(name) {
-            Name::Refused => return error(RequestFault::FieldName, entry.name),
-            Name::Good => true,
-            Name::Underscored => rules.underscores,
-            Name::Odd => false,
-        };
-        if !is_clean_value(value) {
-            return error(RequestFault::FieldValue { entry }, entry.value);
-        }
-        if !named && rules.ignore_invalid {
-            self.builder.head.skipped.push(entry.name);
-            return Ok(());
-        }
-        if entry.known == Known::Cookie {
-            if !self.cookie.is_empty() {
-                self.cookie.extend_from_slice(b"; ");
-            }
-            self.cookie.extend_from_slice(value);
-            return Ok(());
-        }
-        self.builder.field(entry, text, limits, &mut choose)
-    }
-
-    /// Completes the head; `ended` means that no body follows.
-    ///
-    /// # Errors
-    /// As [`RequestFields::push`].
-    pub fn finish(
-        &mut self,
+        block: &mut FieldBlock,
         text: &mut Vec<u8>,
         limits: &Limits,
         ended: bool,
         mut choose: impl FnMut(&[u8]) -> Option<Limits>,
     ) -> Result<(), RequestError> {
+        debug_assert!(text.is_empty());
+        self.builder.reset();
+        self.pseudo = Pseudos::default();
+        self.crumbs.clear();
+        block.swap_bytes(text);
+        let result = self
+            .all(block, text, limits, &mut choose)
+            .and_then(|()| self.finish(text, limits, ended, &mut choose));
+        block.clear();
+        result
+    }
+
+    /// Takes all fields.
+    fn all(
+        &mut self,
+        block: &FieldBlock,
+        text: &mut Vec<u8>,
+        limits: &Limits,
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        let is_pseudo = |text: &[u8], entry: &Entry| {
+            entry.known == Known::Other && entry.name.of(text).first() == Some(&b':')
+        };
+        let entries = block.entries();
+        let count = entries.iter().take_while(|entry| is_pseudo(text, entry)).count();
+        let (pseudo, entries) = entries.split_at(count);
+        for entry in pseudo {
+            self.pseudo.take(entry, text, self.extended_connect)?;
+            if self.pseudo.last_is_authority(entry) {
+                let fault = authority_fault(PseudoFault::Invalid);
+                self.builder.authority(entry.value, text, fault, choose)?;
+            }
+        }
+        self.refuse_large(block, limits)?;
         self.begin(text)?;
-        if !self.cookie.is_empty() {
-            let entry = write(text, b"cookie", &self.cookie);
-            self.builder.field(entry, text, limits, &mut choose)?;
+        let plain = block.is_plain_throughout();
+        for entry in entries {
+            if is_pseudo(text, entry) {
+                return Err(RequestError::new(RequestFault::PseudoOrder));
+            }
+            if plain || self.is_accepted(entry, text, limits)? {
+                self.field(*entry, text, limits, choose)?;
+            }
+        }
+        // The host may have come with `Host`.
+        self.refuse_large(block, limits)
+    }
+
+    /// Refuses fields that are too large together, or some of which are missing.
+    #[inline]
+    fn refuse_large(&self, block: &FieldBlock, limits: &Limits) -> Result<(), RequestError> {
+        let rules = self.builder.rules(limits);
+        let most = rules.large_buffers as usize * rules.large_buffer_size as usize;
+        match block.overflow() {
+            Some(Overflow::Fields) => Err(RequestError::new(RequestFault::ManyHeaders)),
+            Some(Overflow::Bytes) => Err(RequestError::new(RequestFault::LargeFields)),
+            None if block.size() > most => Err(RequestError::new(RequestFault::LargeFields)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a field that is not plain belongs to the head; otherwise it is skipped.
+    #[cold]
+    fn is_accepted(
+        &mut self,
+        entry: &Entry,
+        text: &[u8],
+        limits: &Limits,
+    ) -> Result<bool, RequestError> {
+        let rules = self.builder.rules(limits);
+        let named = match Name::of(entry.name.of(text)) {
+            Name::Refused => {
+                return Err(RequestError { fault: RequestFault::FieldName, span: entry.name });
+            }
+            Name::Plain => true,
+            Name::Underscored => rules.underscores,
+            Name::Odd => false,
+        };
+        if !FieldBlock::is_plain_value(entry.value.of(text)) {
+            let fault = RequestFault::FieldValue { entry: *entry };
+            return Err(RequestError { fault, span: entry.value });
+        }
+        if !named && rules.ignore_invalid {
+            self.builder.head.skipped.push(entry.name);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn field(
+        &mut self,
+        entry: Entry,
+        text: &[u8],
+        limits: &Limits,
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        if entry.known == Known::Cookie && self.builder.head.seen.contains(Known::Cookie) {
+            self.crumbs.push(entry.value);
+            return Ok(());
+        }
+        self.builder.field(entry, text, limits, choose)
+    }
+
+    /// Completes the head.
+    fn finish(
+        &mut self,
+        text: &mut Vec<u8>,
+        limits: &Limits,
+        ended: bool,
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        if !self.crumbs.is_empty() {
+            self.join_cookies(text);
         }
         self.refuse_hop_fields(text)?;
-        self.settle_host(text, limits, &mut choose)?;
+        self.settle_host(text, limits, choose)?;
         let builder = &mut self.builder;
         builder.finish(limits, |head| match (head.get(text, Known::ContentLength), ended) {
+            // What follows is the tunnel's.
+            _ if head.method == Method::Connect => Ok(Framing::None),
             (None, true) => Ok(Framing::None),
             (None, false) => Ok(Framing::Chunked),
             (Some(length), _) => match parse_length(length) {
@@ -144,89 +220,61 @@ impl RequestFields {
         Ok(())
     }
 
-    fn pseudo(
-        &mut self,
-        text: &mut Vec<u8>,
-        name: &[u8],
-        value: &[u8],
-        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
-    ) -> Result<(), RequestError> {
-        if self.begun {
-            return Err(RequestError::new(RequestFault::PseudoOrder));
-        }
-        let Some(field) = Pseudo::from_name(name) else {
-            let span = store(text, name);
-            return Err(RequestError { fault: RequestFault::PseudoUnknown, span });
-        };
-        let span = store(text, value);
-        let place = &mut self.pseudo[field as usize];
-        let wrong = match field {
-            _ if place.is_some() => Some(PseudoFault::Duplicate),
-            Pseudo::Authority => None,
-            _ if value.is_empty() => Some(PseudoFault::Empty),
-            Pseudo::Method if !is_method(value) => Some(PseudoFault::Invalid),
-            Pseudo::Scheme if !is_scheme(value) => Some(PseudoFault::Invalid),
-            Pseudo::Path if Scan::of(value).is_err() => Some(PseudoFault::Invalid),
-            _ => None,
-        };
-        if let Some(wrong) = wrong {
-            return Err(RequestError { fault: RequestFault::Pseudo { field, wrong }, span });
-        }
-        *place = Some(span);
-        if field == Pseudo::Authority {
-            let fault = RequestFault::Pseudo { field, wrong: PseudoFault::Invalid };
-            return self.builder.authority(span, text, fault, choose);
-        }
-        Ok(())
-    }
-
     /// Writes the request line that the pseudo-fields make up.
     fn begin(&mut self, text: &mut Vec<u8>) -> Result<(), RequestError> {
-        if self.begun {
-            return Ok(());
-        }
-        self.begun = true;
-        let [method, scheme, _, path] = self.pseudo;
-        let missing = |field| {
-            let wrong = PseudoFault::Missing;
-            RequestError::new(RequestFault::Pseudo { field, wrong })
-        };
-        let method = method.ok_or(missing(Pseudo::Method))?;
-        let scheme = scheme.ok_or(missing(Pseudo::Scheme))?;
-        let path = path.ok_or(missing(Pseudo::Path))?;
+        let head = &mut self.builder.head;
+        let asked = self.pseudo.complete(text)?;
         let start = text.len();
-        text.extend_from_within(method.range());
-        let method_text = Span::new(start, text.len());
+        text.extend_from_within(asked.method.range());
         text.push(b' ');
-        let from = text.len();
-        text.extend_from_within(path.range());
-        let target = Span::new(from, text.len());
+        text.extend_from_within(asked.shown.range());
         text.push(b' ');
         let from = text.len();
         let Version(version) = self.version;
         text.extend_from_slice(b"HTTP/");
         text.extend_from_slice(&[b'0' + (version / 1000) as u8, b'.', b'0' + (version % 10) as u8]);
-        let head = &mut self.builder.head;
         head.protocol = Span::new(from, text.len());
         head.line = Span::new(start, text.len());
         text.extend_from_slice(b"\r\n");
-        head.method = Method::from_bytes(method_text.of(text));
-        (head.method_text, head.target, head.scheme) = (method_text, target, scheme);
-        head.version = self.version;
-        let mut scan = Scan::default();
-        scan.feed(&text[..target.end as usize], target.start as usize + 1);
-        head.scan = scan;
+        head.method = Method::from_bytes(asked.method.of(text));
+        (head.method_text, head.scheme) = (asked.method, asked.scheme);
+        (head.version, head.connect_protocol) = (self.version, asked.protocol);
+        match asked.path {
+            Some((path, scan)) => (head.target, head.scan) = (path, scan),
+            // CONNECT has no path; locations see `/`.
+            None => head.target = Span::new(from + 4, from + 5),
+        }
         Ok(())
     }
 
+    /// Makes one field of all cookies, in the place of the first.
+    #[inline(never)]
+    fn join_cookies(&mut self, text: &mut Vec<u8>) {
+        let is_cookie = |entry: &&mut Entry| entry.known == Known::Cookie;
+        let Some(entry) = self.builder.head.entries.iter_mut().find(is_cookie) else { return };
+        let start = text.len();
+        text.extend_from_slice(b"cookie: ");
+        text.extend_from_within(entry.value.range());
+        for crumb in &self.crumbs {
+            text.extend_from_slice(b"; ");
+            text.extend_from_within(crumb.range());
+        }
+        entry.name = Span::new(start, start + b"cookie".len());
+        entry.value = Span::new(start + b"cookie: ".len(), text.len());
+        text.extend_from_slice(b"\r\n");
+    }
+
     /// Refuses the connection-specific fields of HTTP/1.
+    #[inline]
     fn refuse_hop_fields(&self, text: &[u8]) -> Result<(), RequestError> {
+        const NOTICED: Seen = Known::CONNECTION_SPECIFIC.or(Seen::of(&[Known::Te]));
         let head = &self.builder.head;
-        for known in [Known::Connection, Known::KeepAlive, Known::TransferEncoding, Known::Upgrade]
-        {
-            if head.seen.contains(known) {
-                return Err(RequestError::new(RequestFault::HopField { known }));
-            }
+        if !head.seen.meets(NOTICED) {
+            return Ok(());
+        }
+        let hop = |entry: &&Entry| Known::CONNECTION_SPECIFIC.contains(entry.known);
+        if let Some(&Entry { known, .. }) = head.entries.iter().find(hop) {
+            return Err(RequestError::new(RequestFault::HopField { known }));
         }
         let mut te = head.entries.iter().filter(|entry| entry.known == Known::Te);
         let trailers = |entry: &Entry| entry.value.of(text).eq_ignore_ascii_case(b"trailers");
@@ -240,21 +288,24 @@ impl RequestFields {
     /// Checks that `:authority` and `Host` agree; a lone `:authority` stands for both.
     fn settle_host(
         &mut self,
-        text: &mut Vec<u8>,
+        text: &mut [u8],
         limits: &Limits,
         choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
     ) -> Result<(), RequestError> {
-        let authority = self.pseudo[Pseudo::Authority as usize];
-        match (authority, self.builder.head.get(text, Known::Host)) {
+        match (self.pseudo.authority(), self.builder.head.get(text, Known::Host)) {
             _ if self.builder.head.host.is_empty() => {
                 Err(RequestError::new(RequestFault::NoAuthority))
             }
-            (Some(authority), Some(host)) if authority.of(text) != host => {
+            (Some(authority), Some(host)) if authority.value.of(text) != host => {
                 Err(RequestError::new(RequestFault::HostsDiffer))
             }
             (Some(authority), None) => {
-                let value = authority.of(text).to_vec();
-                let entry = write(text, b"host", &value);
+                // The name's end becomes another name.
+                let mut entry = Entry { known: Known::Host, ..authority };
+                entry.name.start = entry.name.end - b"host".len() as u32;
+                if let Some(name) = text.get_mut(entry.name.range()) {
+                    name.copy_from_slice(b"host");
+                }
                 self.builder.field(entry, text, limits, choose)
             }
             _ => Ok(()),
@@ -262,57 +313,8 @@ impl RequestFields {
     }
 }
 
-/// Appends a value.
-fn store(text: &mut Vec<u8>, value: &[u8]) -> Span {
-    let start = text.len();
-    text.extend_from_slice(value);
-    Span::new(start, text.len())
-}
-
-/// Appends a line.
-fn write(text: &mut Vec<u8>, name: &[u8], value: &[u8]) -> Entry {
-    let known = Known::from_name(name);
-    let name = store(text, name);
-    text.extend_from_slice(b": ");
-    let value = store(text, value);
-    text.extend_from_slice(b"\r\n");
-    Entry { name, value, known }
-}
-
-/// A judgement of a field's name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Name {
-    Good,
-    Underscored,
-    /// Bytes that names do not have, but harmless ones.
-    Odd,
-    /// Forbidden bytes, and upper case (RFC 9113 section 8.2.1).
-    Refused,
-}
-
-fn judge(name: &[u8]) -> Name {
-    let mut found = Name::Good;
-    for &byte in name {
-        match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
-            0..=b' ' | 0x7f | b':' | b'A'..=b'Z' => return Name::Refused,
-            b'_' if found == Name::Good => found = Name::Underscored,
-            b'_' => {}
-            _ => found = Name::Odd,
-        }
-    }
-    if name.is_empty() { Name::Refused } else { found }
-}
-
-fn is_method(word: &[u8]) -> bool {
-    word.iter().all(|&byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-'))
-}
-
-fn is_scheme(word: &[u8]) -> bool {
-    word.iter().enumerate().all(|(at, &byte)| match byte {
-        b'0'..=b'9' | b'+' | b'-' | b'.' => at > 0,
-        _ => byte.is_ascii_alphabetic(),
-    })
+fn authority_fault(wrong: PseudoFault) -> RequestFault {
+    RequestFault::Pseudo { field: Pseudo::Authority, wrong }
 }
 
 #[cfg(test)]

@@ -52,6 +52,8 @@ pub struct RequestHead {
     pub protocol: Span,
     /// The version.
     pub version: Version,
+    /// The protocol that an extended CONNECT asks for (`:protocol`, RFC 8441), else empty.
+    pub connect_protocol: Span,
     /// The host in lower case, without port and trailing dot: that of an absolute target, else of
     /// `Host`. Empty if there is none, which is allowed up to HTTP/1.0.
     pub host: Vec<u8>,
@@ -144,6 +146,7 @@ impl RequestHead {
     pub(super) fn clear(&mut self) {
         (self.method, self.version) = (Method::Other, Version::default());
         (self.method_text, self.line, self.protocol) = Default::default();
+        self.connect_protocol = Span::default();
         (self.target, self.scan, self.scheme, self.empty_path) = Default::default();
         self.host.clear();
         self.entries.clear();

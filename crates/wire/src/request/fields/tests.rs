@@ -1,4 +1,5 @@
 use super::*;
+use crate::field_block::BlockLimits;
 use crate::h1::RequestParser;
 
 type Fields<'a> = &'a [(&'a str, &'a str)];
@@ -8,18 +9,31 @@ type Refusal<'a> = (Vec<(&'a str, &'a str)>, u16, &'a str);
 
 /// The head and its text, or the status and message of the refusal.
 fn build(fields: Fields<'_>, ended: bool) -> Result<(RequestHead, Vec<u8>), (u16, String)> {
-    let (mut head, mut text) = (RequestFields::new(Version::HTTP_2), Vec::new());
-    let limits = Limits::default();
-    let mut run = || {
-        for (name, value) in fields {
-            head.push(&mut text, name.as_bytes(), value.as_bytes(), &limits, |_| None)?;
+    build_by(RequestFields::new(Version::HTTP_2), &Limits::default(), fields, ended)
+}
+
+fn build_by(
+    mut builder: RequestFields,
+    limits: &Limits,
+    fields: Fields<'_>,
+    ended: bool,
+) -> Result<(RequestHead, Vec<u8>), (u16, String)> {
+    let (mut text, mut head) = (Vec::new(), RequestHead::default());
+    match builder.build(&mut block(fields), &mut text, limits, ended, |_| None) {
+        Ok(()) => {
+            builder.swap_head(&mut head);
+            Ok((head, text))
         }
-        head.finish(&mut text, &limits, ended, |_| None)
-    };
-    match run() {
-        Ok(()) => Ok((head.take_head(), text)),
         Err(error) => Err((error.status(), error.message(&text))),
     }
+}
+
+fn block(fields: Fields<'_>) -> FieldBlock {
+    let mut block = FieldBlock::default();
+    for (name, value) in fields {
+        block.push(name.as_bytes(), value.as_bytes());
+    }
+    block
 }
 
 const GET: [(&str, &str); 4] =
@@ -97,11 +111,15 @@ fn refusals() {
         (vec![(":authority", "a b")], 400, "client sent invalid \":authority\" header"),
         (get(&[("Accept", "x")]), 400, "client sent invalid header name: \"Accept\""),
         (get(&[("", "x")]), 400, "client sent invalid header name: \"\""),
+        (get(&[("x\u{e9}", "2")]), 400, "client sent invalid header name: \"x\u{e9}\""),
+        (get(&[("a", " b")]), 400, "client sent header \"a\" with invalid value: \" b\""),
+        (get(&[("a", "b\t")]), 400, ""),
         (get(&[("a b", "x")]), 400, "client sent invalid header name: \"a b\""),
         (get(&[("a", "b\0")]), 400, "client sent header \"a\" with invalid value: \"b\0\""),
         (get(&[("a", "b\r\nc: d")]), 400, ""),
         (get(&[("connection", "close")]), 400, "client sent \"Connection\" header"),
         (get(&[("keep-alive", "x")]), 400, "client sent \"Keep-Alive\" header"),
+        (get(&[("proxy-connection", "x")]), 400, "client sent \"Proxy-Connection\" header"),
         (get(&[("upgrade", "x")]), 400, "client sent \"Upgrade\" header"),
         (get(&[("transfer-encoding", "chunked")]), 400, "client sent \"Transfer-Encoding\" header"),
         (get(&[("te", "gzip")]), 400, "client sent invalid \"TE\" header"),
@@ -130,7 +148,7 @@ fn refusals() {
 #[test]
 fn what_is_left_of_odd_fields() {
     let (head, text) = build(
-        &get(&[("a_b", "1"), ("cookie", "a=b"), ("x\u{e9}", "2"), ("cookie", "c=d"), ("d", "")]),
+        &get(&[("a_b", "1"), ("cookie", "a=b"), ("x!", "2"), ("cookie", "c=d"), ("d", "")]),
         false,
     )
     .expect("they are dropped or joined");
@@ -140,9 +158,9 @@ fn what_is_left_of_odd_fields() {
         .map(|e| [e.name.of(&text), b"=", e.value.of(&text)].concat())
         .map(|line| String::from_utf8(line).expect("ASCII"))
         .collect();
-    assert_eq!(shown, ["d=", "cookie=a=b; c=d", "host=a.test"]);
+    assert_eq!(shown, ["cookie=a=b; c=d", "d=", "host=a.test"]);
     let skipped: Vec<_> = head.skipped.iter().map(|span| span.of(&text)).collect();
-    assert_eq!(skipped, [&b"a_b"[..], "x\u{e9}".as_bytes()]);
+    assert_eq!(skipped, [b"a_b", b"x!" as &[u8]]);
     assert_eq!(head.framing, Framing::Chunked, "the stream goes on");
     assert_eq!(head.line.of(&text), b"GET / HTTP/2.0");
     assert_eq!(head.scheme.of(&text), b"https");
@@ -154,15 +172,86 @@ fn a_host_chooses_the_rules() {
     let (mut head, mut text) = (RequestFields::new(Version::HTTP_3), Vec::new());
     let limits = Limits::default();
     let mut asked = Vec::new();
-    for (name, value) in GET.iter().chain(&[("a_b", "1")]) {
-        let choose = |host: &[u8]| {
-            asked.push(host.to_vec());
-            Some(Limits { underscores: true, ..limits })
-        };
-        head.push(&mut text, name.as_bytes(), value.as_bytes(), &limits, choose).expect(name);
-    }
-    head.finish(&mut text, &limits, true, |_| None).expect("it is whole");
+    let choose = |host: &[u8]| {
+        asked.push(host.to_vec());
+        Some(Limits { underscores: true, ..limits })
+    };
+    let mut fields = block(&get(&[("a_b", "1")]));
+    head.build(&mut fields, &mut text, &limits, true, choose).expect("valid");
     assert_eq!(asked, [b"a.test".to_vec()]);
     assert_eq!(head.head().entries.len(), 2);
     assert_eq!(head.head().protocol.of(&text), b"HTTP/3.0");
+    assert!(fields.entries().is_empty() && fields.bytes().is_empty());
+}
+
+/// One builder serves many heads, and nothing of one is left for the next.
+#[test]
+fn a_builder_is_used_again() {
+    let (mut builder, limits) = (RequestFields::new(Version::HTTP_2), Limits::default());
+    let mut run = |fields: Fields<'_>| {
+        let mut text = Vec::new();
+        let result = builder.build(&mut block(fields), &mut text, &limits, true, |_| None);
+        result.map(|()| (builder.head().host.clone(), builder.head().entries.len()))
+    };
+    let host = |name: &[u8], count| Ok((name.to_vec(), count));
+    assert_eq!(run(&get(&[("cookie", "a"), ("cookie", "b"), ("c", "d")])), host(b"a.test", 3));
+    assert!(run(&get(&[("te", "x"), ("cookie", "b")])).is_err());
+    assert_eq!(run(&get(&[])), host(b"a.test", 1));
+    assert!(run(&GET[..2]).is_err());
+    let other = [GET[0], GET[1], (":authority", "b.test"), GET[3]];
+    assert_eq!(run(&other), host(b"b.test", 1));
+}
+
+/// RFC 9113 section 8.5, RFC 8441 section 4.
+#[test]
+fn connect() {
+    let limits = Limits { allow_connect: true, ..Limits::default() };
+    let run = |fields: Fields<'_>, limits: &Limits, extended: bool| {
+        let mut builder = RequestFields::new(Version::HTTP_2);
+        if extended {
+            builder.allow_extended_connect();
+        }
+        build_by(builder, limits, fields, false)
+    };
+    let plain = [(":method", "CONNECT"), (":authority", "a.test:443")];
+    let (head, text) = run(&plain, &limits, false).expect("a tunnel");
+    assert_eq!(head.line.of(&text), b"CONNECT a.test:443 HTTP/2.0");
+    assert_eq!(
+        (&head.host[..], head.port, head.target.of(&text)),
+        (&b"a.test"[..], 443, &b"/"[..])
+    );
+    assert_eq!((head.method, head.framing), (Method::Connect, Framing::None));
+    assert_eq!(run(&plain, &Limits::default(), true).expect_err("not allowed").0, 405);
+    assert_eq!(run(&plain[..1], &limits, true).expect_err("nowhere").0, 400);
+    let whole = [plain[0], GET[1], GET[2], GET[3]];
+    assert_eq!(run(&whole, &limits, true).expect_err("a path").0, 405);
+
+    let mut extended = whole.to_vec();
+    extended.push((":protocol", "websocket"));
+    let (head, text) = run(&extended, &Limits::default(), true).expect("a websocket");
+    assert_eq!((head.connect_protocol.of(&text), head.framing), (&b"websocket"[..], Framing::None));
+    assert_eq!(head.target.of(&text), b"/");
+    let refused = run(&extended, &limits, false).expect_err("it was not offered");
+    assert_eq!(refused, (400, "client sent unknown pseudo-header \":protocol\"".to_owned()));
+    extended[0] = GET[0];
+    let refused = run(&extended, &limits, true).expect_err("not with GET");
+    assert_eq!(refused.1, "client sent invalid :protocol header: \"\"");
+    let lacking = [plain[0], GET[2], GET[3], (":protocol", "websocket")];
+    assert_eq!(run(&lacking, &limits, true).expect_err("no scheme").0, 400);
+}
+
+#[test]
+fn an_overflow_is_told() {
+    let limits = BlockLimits { bytes: 100, fields: 5 };
+    for (more, message) in [
+        (("a", "x".repeat(100)), "client sent too large header"),
+        (("a", "x".repeat(9)), "client sent too many header lines"),
+    ] {
+        let mut fields = block(&get(&[("b", "c")]));
+        assert!(!fields.has_room(more.0.len() + more.1.len(), &limits));
+        let (mut builder, mut text) = (RequestFields::new(Version::HTTP_2), Vec::new());
+        let rules = Limits::default();
+        let error = builder.build(&mut fields, &mut text, &rules, true, |_| None).expect_err("cut");
+        assert_eq!((error.status(), &*error.message(&text)), (494, message));
+    }
 }

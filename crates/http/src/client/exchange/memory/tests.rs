@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use weir_engine::event_loop::{block_on, spawn_joined, yield_now};
 use weir_upstream::Registry;
+use weir_wire::field_block::FieldBlock;
 use weir_wire::request::Version;
 
 use super::{Answer, Ended, Fields, Peer, pair};
@@ -60,9 +61,13 @@ fn begin(
     let run = async move {
         let head =
             [(":method", method), (":scheme", "http"), (":authority", "a.test"), (":path", path)];
-        let all = head.iter().chain(fields);
-        let fields: Vec<_> = all.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let ask = Ask { version: Version::HTTP_11, fields: &fields, ended };
+        let mut all = FieldBlock::default();
+        // A plain CONNECT has no scheme and no path (RFC 9113 section 8.5).
+        let is_part = |name| method != "CONNECT" || !matches!(name, ":scheme" | ":path");
+        for (name, value) in head.iter().filter(|(name, _)| is_part(name)).chain(fields) {
+            all.push(name.as_bytes(), value.as_bytes());
+        }
+        let ask = Ask { version: Version::HTTP_11, fields: &mut all, ended };
         assert!(service.serve(LISTENER, &connection(), ask, exchange).await, "somebody listens");
     };
     (run, peer)

@@ -174,11 +174,11 @@ mod tests {
     #[test]
     fn padding() {
         assert_eq!(run(&[]), Ok(vec![]));
-        assert_eq!(run(&[0b00000_111]), Ok(b"0".to_vec()));
-        assert_eq!(run(&[0b00000_011]), Err("a string's padding is not all ones"));
-        assert_eq!(run(&[0b00000_000]), Err("a string's padding is not all ones"));
+        assert_eq!(run(&[0b0000_0111]), Ok(b"0".to_vec()));
+        assert_eq!(run(&[0b0000_0011]), Err("a string's padding is not all ones"));
+        assert_eq!(run(&[0b0000_0000]), Err("a string's padding is not all ones"));
         let long = Err("a string has more than seven bits of padding, or is cut");
-        assert_eq!(run(&[0b00000_111, 0xff]), long);
+        assert_eq!(run(&[0b0000_0111, 0xff]), long);
         assert_eq!(run(&[0xff]), long);
         assert_eq!(run(&[0xff, 0xff, 0xff]), long);
         // A code of 28 bits (2), cut.
