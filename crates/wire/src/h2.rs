@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod error;
 pub mod hpack;
+pub mod response;
 
 pub use connection::{Config, Connection, Event, Role};
 pub use error::{ConnectionError, ErrorCode};
