@@ -2,10 +2,47 @@
 //!
 //! It does no I/O, knows no clock and holds no bodies: bytes of DATA frames are handed out where
 //! they lie in the input, and bytes to be sent are copied once, into the output.
+//!
+//! ```text
+//!            receive ─▶ heads, data, control ─▶ Event
+//!   input               │ streams, windows,  │
+//!                       │ settings, queue    │
+//!            output ◀── send, flow, end ◀──────  the user's calls
+//! ```
+//!
+//! Memory: an idle connection that was trimmed holds itself (less than 1 KiB) and the tables
+//! of header compression. Beyond that a peer can make it hold an incomplete frame or head (two heads'
+//! worth), the unsent output (256 KiB and the heads of open streams), and a stream's entry of 80 bytes
+//! for twice [`Config::max_streams`].
 
-use super::hpack::BlockWriter;
-use super::{ConnectionError, ErrorCode, StreamId};
+mod control;
+mod data;
+mod end;
+mod event;
+mod flow;
+mod heads;
+mod receive;
+mod send;
+
+pub use event::Event;
+
+use super::budget::Budget;
+use super::closed::Closed;
+use super::frame::write;
+use super::hpack::{Decoder, Encoder};
+use super::output::Output;
+use super::priority::Priority;
+use super::queue::Queue;
+use super::settings::{self, PeerSettings};
+use super::streams::Streams;
+use super::window::{INITIAL_WINDOW, MAX_WINDOW, ReceiveWindow, SendWindow};
+use super::{PREFACE, limits};
 use crate::field_block::FieldBlock;
+
+use data::Body;
+use end::Ending;
+use heads::Block;
+use receive::Phase;
 
 /// The side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +58,15 @@ pub enum Role {
 pub struct Config {
     /// The side.
     pub role: Role,
-    /// The maximum number of streams that the peer may have open.
+    /// The maximum number of streams: that the peer may have open (server), or that this side opens,
+    /// whatever the peer allows (client).
     pub max_streams: u32,
-    /// The receive window of new streams, in bytes (SETTINGS_INITIAL_WINDOW_SIZE).
+    /// The receive window of new streams, in bytes (SETTINGS_INITIAL_WINDOW_SIZE); at most 2^31-1.
     pub stream_window: u32,
-    /// The receive window of the connection, in bytes.
+    /// The receive window of the connection, in bytes; 65,535 to 2^31-1.
     pub connection_window: u32,
-    /// The maximum payload of a received frame, in bytes (SETTINGS_MAX_FRAME_SIZE).
+    /// The maximum payload of a received frame, in bytes (SETTINGS_MAX_FRAME_SIZE); 16,384 to
+    /// 2^24-1.
     pub max_frame: u32,
     /// The maximum payload of a sent DATA frame, in bytes (`http2_chunk_size`), within what the
     /// peer allows.
@@ -43,204 +82,148 @@ pub struct Config {
 /// The time in milliseconds since a moment of the caller's.
 pub type Millis = u64;
 
-/// What a peer has sent. Bytes lie in the caller's input.
-#[derive(Debug)]
-pub enum Event<'i> {
-    /// A head: a request on a server's side; on a client's, a response, interim ones included. Its
-    /// fields are [`Connection::fields`] until the next call of `receive`.
-    Head {
-        /// The stream, a new one on a server's side.
-        stream: StreamId,
-        /// Whether the peer's side of the stream has ended.
-        ended: bool,
-        /// The length of the head as received, without frame heads and padding, in bytes.
-        length: u32,
-    },
-    /// Bytes of a body. They count as unread until [`Connection::release`].
-    Data {
-        /// The stream.
-        stream: StreamId,
-        /// The bytes; empty only together with `ended`.
-        bytes: &'i [u8],
-        /// Whether the peer's side of the stream has ended.
-        ended: bool,
-    },
-    /// Trailers, which end the peer's side of the stream; see [`Connection::fields`].
-    Trailers {
-        /// The stream.
-        stream: StreamId,
-    },
-    /// The stream has ended abnormally: by the peer, or by this side because of the peer's fault.
-    Reset {
-        /// The stream.
-        stream: StreamId,
-        /// The code.
-        code: ErrorCode,
-        /// Whether the peer has not processed the request, so that it can be repeated safely.
-        unprocessed: bool,
-    },
-    /// The peer is going to close the connection: no new streams. Streams that it will not process
-    /// are reset by further events.
-    GoAway {
-        /// The code.
-        code: ErrorCode,
-    },
-    /// The answer to [`Connection::ping`].
-    Pong,
-}
-
 /// A connection.
 #[derive(Debug)]
-pub struct Connection {}
+pub struct Connection {
+    config: Config,
+    phase: Phase,
+    /// The start of an incomplete frame.
+    held: Vec<u8>,
+    /// The DATA frame under way.
+    body: Body,
+    /// The head under way.
+    block: Block,
+    streams: Streams,
+    /// Streams of the client that were opened.
+    closed: Closed,
+    queue: Queue,
+    /// The number of streams whose turn it is to send: each has [`limits::TURN`] of the output.
+    turns: u32,
+    /// Priorities of streams to come (server).
+    early: Vec<(u32, Priority)>,
+    peer: PeerSettings,
+    /// Whether the peer has acknowledged the settings.
+    is_acknowledged: bool,
+    send_window: SendWindow,
+    receive_window: ReceiveWindow,
+    decoder: Decoder,
+    encoder: Encoder,
+    fields: FieldBlock,
+    output: Output,
+    ending: Ending,
+    /// What is left of [`limits::OVERHEAD`].
+    overhead: Budget,
+    /// What is left of [`limits::RESETS`] (server).
+    resets: Budget,
+    /// The time of the last call of `receive`.
+    now: Millis,
+}
 
-/// Receiving.
+/// The size of the tables of header compression, in bytes: what a peer may use before it knows better.
+const HEADER_TABLE: u32 = 4096;
+
 impl Connection {
     /// A new connection; its preface and settings are already in the output.
-    pub fn new(_config: Config) -> Self {
-        todo!()
-    }
-
-    /// Processes the input up to the next event, and removes what it has used from its front. None:
-    /// the input is used up (an incomplete frame is kept inside, but for DATA, which is handed out as it
-    /// comes).
-    ///
-    /// # Errors
-    /// The peer's fault ends the connection. The output then ends with a GOAWAY.
-    pub fn receive<'i>(
-        &mut self,
-        _input: &mut &'i [u8],
-        _now: Millis,
-    ) -> Result<Option<Event<'i>>, ConnectionError> {
-        todo!()
+    pub fn new(config: Config) -> Self {
+        let mut output = Output::default();
+        let out = output.end();
+        if config.role == Role::Client {
+            out.extend_from_slice(PREFACE);
+        }
+        write::settings(out, settings::own(&config));
+        let window = config.connection_window.clamp(INITIAL_WINDOW, MAX_WINDOW);
+        if window > INITIAL_WINDOW {
+            write::window_update(out, 0, window - INITIAL_WINDOW);
+        }
+        Self {
+            config,
+            phase: Phase::first(config.role),
+            held: Vec::new(),
+            body: Body::NONE,
+            block: Block::default(),
+            streams: Streams::new(),
+            closed: Closed::default(),
+            queue: Queue::new(),
+            turns: 0,
+            early: Vec::new(),
+            peer: PeerSettings::initial(),
+            is_acknowledged: false,
+            send_window: SendWindow::new(INITIAL_WINDOW),
+            receive_window: ReceiveWindow::new(window, window),
+            decoder: Decoder::new(HEADER_TABLE),
+            encoder: Encoder::new(HEADER_TABLE),
+            fields: FieldBlock::default(),
+            output,
+            ending: Ending::default(),
+            overhead: Budget::new(limits::OVERHEAD, limits::OVERHEAD_PER_SECOND),
+            resets: Budget::new(limits::RESETS, limits::RESETS_PER_SECOND),
+            now: 0,
+        }
     }
 
     /// The fields of the last head or trailers. May be taken by `std::mem::take` or swapped for
     /// another one with memory.
     pub fn fields(&mut self) -> &mut FieldBlock {
-        todo!()
-    }
-
-    /// Declares received bytes of a stream's body as consumed, so that the peer may send as many again.
-    pub fn release(&mut self, _stream: StreamId, _bytes: usize) {
-        todo!()
-    }
-
-    /// Sets the receive window that a stream is to have whenever nothing is unread.
-    pub fn set_stream_window(&mut self, _stream: StreamId, _bytes: u32) {
-        todo!()
-    }
-}
-
-/// Sending.
-impl Connection {
-    /// Whether the peer accepts another stream now (client).
-    pub fn can_open(&self) -> bool {
-        todo!()
-    }
-
-    /// Opens a stream with a request's head (client). Allowed if [`Connection::can_open`].
-    pub fn open(&mut self, _end: bool, _head: impl FnOnce(&mut BlockWriter<'_>)) -> StreamId {
-        todo!()
-    }
-
-    /// Sends a response's head, an interim one, or trailers (with `end`). Ignored if the stream has been
-    /// reset.
-    pub fn send_head(
-        &mut self,
-        _stream: StreamId,
-        _end: bool,
-        _head: impl FnOnce(&mut BlockWriter<'_>),
-    ) {
-        todo!()
-    }
-
-    /// The number of body bytes that can be sent now: what both windows and the limit of the
-    /// output leave. If 0, the stream is noted, and [`Connection::poll_writable`] returns it once it can send.
-    pub fn room(&mut self, _stream: StreamId) -> usize {
-        todo!()
-    }
-
-    /// Sends bytes of the body, at most [`Connection::room`].
-    pub fn send_data(&mut self, _stream: StreamId, _bytes: &[u8], _end: bool) {
-        todo!()
-    }
-
-    /// The next stream, in the order of priorities (RFC 9218), that waited for room and has some
-    /// now.
-    pub fn poll_writable(&mut self) -> Option<StreamId> {
-        todo!()
-    }
-
-    /// Sets the priority of a stream from a `Priority` field (RFC 9218 section 4). PRIORITY_UPDATE frames are
-    /// heeded by the connection itself.
-    pub fn set_priority(&mut self, _stream: StreamId, _value: &[u8]) {
-        todo!()
-    }
-
-    /// Ends a stream abnormally.
-    pub fn reset(&mut self, _stream: StreamId, _code: ErrorCode) {
-        todo!()
-    }
-
-    /// Forgets a stream, whose work has ended. It counts against `max_streams` until then. One that has
-    /// not ended is reset: with NO_ERROR if the response is complete and the request is not, else CANCEL (client) or
-    /// INTERNAL_ERROR (server).
-    pub fn forget(&mut self, _stream: StreamId) {
-        todo!()
-    }
-
-    /// Begins a graceful end (RFC 9113 section 6.8): announces it at once; after a round trip or when
-    /// called again, no new streams are accepted.
-    pub fn shut_down(&mut self) {
-        todo!()
-    }
-
-    /// Sends GOAWAY with this code and ignores further input.
-    pub fn abort(&mut self, _code: ErrorCode) {
-        todo!()
-    }
-
-    /// Sends a PING, whose answer is [`Event::Pong`].
-    pub fn ping(&mut self) {
-        todo!()
+        &mut self.fields
     }
 
     /// The bytes to send. Empty if there is nothing to do.
     pub fn output(&self) -> &[u8] {
-        todo!()
+        self.output.bytes()
     }
 
-    /// Removes sent bytes from the front of the output; frees its memory once it is empty.
-    pub fn sent(&mut self, _bytes: usize) {
-        todo!()
-    }
-}
-
-/// State.
-impl Connection {
-    /// The side.
-    pub fn role(&self) -> Role {
-        todo!()
+    /// Removes sent bytes from the front of the output.
+    pub fn sent(&mut self, bytes: usize) {
+        self.output.remove(bytes);
+        self.forget_turns();
     }
 
-    /// Whether a part of a frame or of a head was received.
-    pub fn holds_part(&self) -> bool {
-        todo!()
+    /// A stream that has let its turn pass does not hold up others.
+    #[inline]
+    fn forget_turns(&mut self) {
+        if self.output.len() == 0 {
+            self.turns = 0;
+        }
+    }
+
+    /// Whether the peer is to be listened to. False while it does not read what it has caused: then only the
+    /// output is to be sent.
+    pub fn takes_input(&self) -> bool {
+        self.output.len() <= limits::OUTPUT_TOTAL
     }
 
     /// The number of streams that have not been forgotten.
     pub fn streams(&self) -> usize {
-        todo!()
+        self.streams.len()
     }
 
-    /// Whether the connection has come to its end: a graceful end is announced and no stream is left, or it
-    /// was aborted.
-    pub fn is_over(&self) -> bool {
-        todo!()
+    /// The side.
+    pub fn role(&self) -> Role {
+        self.config.role
+    }
+
+    /// Whether a part of a frame or of a head was received.
+    pub fn holds_part(&self) -> bool {
+        !self.held.is_empty() || self.block.is_under_way() || self.body.is_under_way()
     }
 
     /// Whether the peer offers extended CONNECT (RFC 8441).
     pub fn peer_takes_extended_connect(&self) -> bool {
-        todo!()
+        self.peer.extended_connect
+    }
+
+    /// Frees the memory that an idle connection does not need.
+    pub fn trim(&mut self) {
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+        self.block.trim();
+        self.streams.trim();
+        self.output.trim();
+        self.early.shrink_to_fit();
+        self.fields = FieldBlock::default();
     }
 }
+
+#[cfg(test)]
+mod tests;

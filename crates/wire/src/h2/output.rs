@@ -1,0 +1,73 @@
+//! The bytes to be sent.
+
+/// Bytes in order, of which the first are sent.
+///
+/// Invariant: `sent <= bytes.len()`, and both are 0 if nothing is left.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Output {
+    /// The unsent bytes.
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// The number of unsent bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Where to append.
+    #[inline]
+    pub(crate) fn end(&mut self) -> &mut Vec<u8> {
+        if self.sent > 0 && self.sent >= self.len() {
+            // At most as much is moved as was sent.
+            self.bytes.drain(..self.sent);
+            self.sent = 0;
+        }
+        &mut self.bytes
+    }
+
+    /// Removes sent bytes from the front.
+    pub(crate) fn remove(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.len());
+        self.sent = (self.sent + bytes).min(self.bytes.len());
+        if self.sent == self.bytes.len() {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Frees the memory if nothing is left.
+    pub(crate) fn trim(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_leave_in_order() {
+        let mut output = Output::default();
+        output.end().extend_from_slice(b"abcdef");
+        output.remove(2);
+        output.end().extend_from_slice(b"gh");
+        assert_eq!(output.bytes(), b"cdefgh");
+        output.remove(4);
+        output.end().extend_from_slice(b"i");
+        assert_eq!((output.bytes(), output.sent), (&b"ghi"[..], 0));
+        output.remove(3);
+        assert_eq!(output.len(), 0);
+        output.trim();
+        assert_eq!(output.bytes.capacity(), 0);
+    }
+}
