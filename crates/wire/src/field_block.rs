@@ -55,6 +55,13 @@ impl FieldBlock {
         self.size
     }
 
+    /// Exchanges the bytes and entries with empty ones, whose memory the block takes over.
+    pub(crate) fn swap(&mut self, bytes: &mut Vec<u8>, entries: &mut Vec<Entry>) {
+        std::mem::swap(&mut self.bytes, bytes);
+        std::mem::swap(&mut self.entries, entries);
+        self.clear();
+    }
+
     /// Exchanges the bytes with those of `text`, where the spans of the entries then point to.
     pub(crate) fn swap_bytes(&mut self, text: &mut Vec<u8>) {
         std::mem::swap(&mut self.bytes, text);

@@ -6,6 +6,7 @@ pub mod connection;
 pub mod error;
 mod frame;
 pub mod hpack;
+pub mod response;
 mod limits;
 mod output;
 mod priority;

@@ -11,6 +11,8 @@ pub use names::NameSet;
 
 use std::ops::Range;
 
+use crate::field_block::FieldBlock;
+
 /// Whether a value has no control byte except tabs. Others are refused from any source: no
 /// application needs them, and parsers disagree about them.
 #[inline]
@@ -123,6 +125,21 @@ impl Headers {
         self.entries.clear();
         std::mem::swap(&mut self.entries, entries);
         self.seen = seen;
+    }
+
+    /// Takes over the lines of a block, whose memory is exchanged for this list's.
+    pub(crate) fn take_lines(&mut self, block: &mut FieldBlock) {
+        self.clear();
+        block.swap(&mut self.arena, &mut self.entries);
+        for entry in &self.entries {
+            self.seen.insert(entry.known);
+        }
+    }
+
+    /// Keeps the lines for which `keep(entry, arena)` holds.
+    pub(crate) fn sift(&mut self, mut keep: impl FnMut(&Entry, &[u8]) -> bool) {
+        let arena = &self.arena;
+        self.entries.retain(|entry| keep(entry, arena));
     }
 
     /// Appends a line.
