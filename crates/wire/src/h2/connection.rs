@@ -99,6 +99,8 @@ pub struct Connection {
     queue: Queue,
     /// The number of streams whose turn it is to send: each has [`limits::TURN`] of the output.
     turns: u32,
+    /// Whether [`Self::poll_writable`] has returned None since.
+    is_told: bool,
     /// Priorities of streams to come (server).
     early: Vec<(u32, Priority)>,
     peer: PeerSettings,
@@ -145,6 +147,7 @@ impl Connection {
             closed: Closed::default(),
             queue: Queue::new(),
             turns: 0,
+            is_told: false,
             early: Vec::new(),
             peer: PeerSettings::initial(),
             is_acknowledged: false,
@@ -175,15 +178,16 @@ impl Connection {
     /// Removes sent bytes from the front of the output.
     pub fn sent(&mut self, bytes: usize) {
         self.output.remove(bytes);
-        self.forget_turns();
     }
 
-    /// A stream that has let its turn pass does not hold up others.
-    #[inline]
-    fn forget_turns(&mut self) {
-        if self.output.len() == 0 {
-            self.turns = 0;
-        }
+    /// Lends memory for the output, which is used if it has none.
+    pub fn lend(&mut self, memory: Vec<u8>) {
+        self.output.lend(memory);
+    }
+
+    /// Takes the memory of the output, if it is empty.
+    pub fn take_back(&mut self) -> Option<Vec<u8>> {
+        self.output.take_back()
     }
 
     /// Whether the peer is to be listened to. False while it does not read what it has caused: then only the

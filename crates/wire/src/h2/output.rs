@@ -1,5 +1,10 @@
 //! The bytes to be sent.
 
+use super::OUTPUT_LIMIT;
+
+/// The capacity up to which an empty output keeps its memory, in bytes: bodies stay below it.
+const MOST_KEPT: usize = 2 * OUTPUT_LIMIT;
+
 /// Bytes in order, of which the first are sent.
 ///
 /// Invariant: `sent <= bytes.len()`, and both are 0 if nothing is left.
@@ -34,13 +39,31 @@ impl Output {
     }
 
     /// Removes sent bytes from the front.
+    #[inline]
     pub(crate) fn remove(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.len());
         self.sent = (self.sent + bytes).min(self.bytes.len());
         if self.sent == self.bytes.len() {
             self.bytes.clear();
             self.sent = 0;
+            if self.bytes.capacity() > MOST_KEPT {
+                self.bytes = Vec::new();
+            }
         }
+    }
+
+    /// Uses this memory for what is written next, unless there is some already.
+    pub(crate) fn lend(&mut self, memory: Vec<u8>) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = memory;
+            self.bytes.clear();
+        }
+    }
+
+    /// Gives the memory back if nothing is left.
+    pub(crate) fn take_back(&mut self) -> Option<Vec<u8>> {
+        let is_free = self.bytes.is_empty() && self.bytes.capacity() > 0;
+        is_free.then(|| std::mem::take(&mut self.bytes))
     }
 
     /// Frees the memory if nothing is left.
@@ -69,5 +92,13 @@ mod tests {
         assert_eq!(output.len(), 0);
         output.trim();
         assert_eq!(output.bytes.capacity(), 0);
+        assert_eq!(output.take_back(), None);
+        output.lend(b"xyz".to_vec());
+        output.end().push(b'1');
+        output.lend(Vec::new());
+        assert_eq!(output.bytes(), b"1");
+        assert_eq!(output.take_back(), None);
+        output.remove(1);
+        assert!(output.take_back().is_some_and(|memory| memory.capacity() >= 3));
     }
 }

@@ -52,9 +52,8 @@ impl Connection {
         if !self.receive_window.take(head.length) {
             return Err(OVERRUN);
         }
-        self.receive_window.release(overhead);
         let Some(slot) = self.receiver(head.stream)? else {
-            return self.drop_data(length, padding);
+            return self.drop_data(head.length, length + padding);
         };
         let stream = &mut self.streams[slot];
         let fault = if !stream.state.can_receive() {
@@ -67,10 +66,13 @@ impl Connection {
             None
         };
         if let Some(code) = fault {
-            self.drop_data(length, padding)?;
+            self.drop_data(head.length, length + padding)?;
             return self.fault(slot, code);
         }
-        stream.receive.release(overhead);
+        if overhead > 0 {
+            let name = self.streams.name(slot);
+            self.release(name, overhead as usize);
+        }
         let ends_stream = head.has(flag::END_STREAM);
         self.body = Body { stream: head.stream, left: length, padding, ends_stream };
         if length > 0 {
@@ -108,14 +110,14 @@ impl Connection {
         id.is_multiple_of(2) || id > self.closed.last()
     }
 
-    /// Skips a DATA frame that nobody reads.
-    fn drop_data<'i>(&mut self, length: u32, padding: u32) -> Outcome<'i> {
+    /// Skips the rest of a DATA frame of this length, which nobody reads.
+    fn drop_data<'i>(&mut self, length: u32, rest: u32) -> Outcome<'i> {
         if length < limits::BULK {
             self.spend(cost::FRAME)?;
         }
         self.receive_window.release(length);
         self.grant_connection();
-        self.body.skip(length + padding);
+        self.body.skip(rest);
         Ok(None)
     }
 

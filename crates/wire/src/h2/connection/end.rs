@@ -47,6 +47,12 @@ impl Ending {
         self.last = id;
     }
 
+    /// As if so many streams had been there.
+    #[cfg(test)]
+    pub(super) fn set_last(&mut self, id: u32) {
+        self.last = id;
+    }
+
     /// The number of the next stream to be opened.
     pub(super) fn next_stream(&mut self) -> u32 {
         self.last = if self.last == 0 { 1 } else { self.last + 2 };

@@ -31,6 +31,12 @@ impl Block {
         self.stream
     }
 
+    /// The memory held, in bytes.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(super) fn trim(&mut self) {
         if self.stream == 0 {
             self.bytes = Vec::new();

@@ -46,7 +46,6 @@ impl Connection {
     /// The peer's fault ends the connection. The output then ends with a GOAWAY.
     pub fn receive<'i>(&mut self, input: &mut &'i [u8], now: Millis) -> Outcome<'i> {
         self.now = now;
-        self.forget_turns();
         let result = self.advance(input);
         if let Err(error) = &result {
             self.abort(error.code);

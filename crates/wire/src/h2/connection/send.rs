@@ -120,12 +120,20 @@ impl Connection {
     /// The next stream, in the order of priorities (RFC 9218), that waited for room and has some
     /// now. To be asked after input and after output was sent, until there is none.
     pub fn poll_writable(&mut self) -> Option<StreamId> {
+        // Only who was told before the last round of questions may still be about to send.
+        if std::mem::take(&mut self.is_told) && self.output.len() == 0 {
+            self.turns = 0;
+        }
         let promised = self.turns as usize * limits::TURN;
         let free = limits::OUTPUT_DATA.saturating_sub(self.output.len() + promised);
         if free < limits::TURN || self.send_window.available() == 0 {
+            self.is_told = true;
             return None;
         }
-        let slot = self.queue.pop(&mut self.streams)?;
+        let Some(slot) = self.queue.pop(&mut self.streams) else {
+            self.is_told = true;
+            return None;
+        };
         let stream = &mut self.streams[slot];
         stream.wait = Wait::Turn;
         self.turns += 1;

@@ -1,6 +1,11 @@
 //! A connection, driven by frames that are written by hand, or by its other side.
 
+mod client;
+mod floods;
 mod pair;
+mod raw;
+mod rules;
+mod sending;
 
 use super::*;
 
@@ -17,4 +22,10 @@ fn config(role: Role) -> Config {
         max_fields: 100,
         extended_connect: false,
     }
+}
+
+#[test]
+fn an_idle_connection_is_small() {
+    assert!(size_of::<Connection>() <= 1024, "{}", size_of::<Connection>());
+    assert!(size_of::<crate::h2::stream::Stream>() <= 64);
 }
