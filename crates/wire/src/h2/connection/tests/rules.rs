@@ -432,7 +432,7 @@ fn windows() {
             Rst(1, PROTOCOL),
         ),
         ("wrong size", vec![input(&[frame(kind::WINDOW_UPDATE, 0, 0, b"abc")])], Gone(SIZE)),
-        ("the greatest of the connection", vec![input(&[most.clone()])], Fine),
+        ("the greatest of the connection", vec![In(most.clone())], Fine),
         ("one more of the connection", vec![input(&[most, window_update(0, 1)])], Gone(FLOW)),
         ("the greatest of a stream", vec![input(&[get(1), most_of_stream.clone()])], Fine),
         (
