@@ -7,6 +7,7 @@
 mod block_writer;
 mod decoder;
 mod encoder;
+pub mod fuzz;
 mod huffman;
 mod integer;
 mod static_table;

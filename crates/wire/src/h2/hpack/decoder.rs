@@ -73,6 +73,12 @@ impl Decoder {
         Ok(())
     }
 
+    /// Checks the promises of the table, for tests.
+    pub(super) fn check(&self) {
+        assert!(self.table.limit() <= self.allowed || self.size_due);
+        self.table.check();
+    }
+
     fn size_update(&mut self, input: &mut &[u8]) -> Result<(), HpackError> {
         let size = integer::read(input, 5)?;
         if size > self.allowed {

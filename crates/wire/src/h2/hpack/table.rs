@@ -111,6 +111,15 @@ impl Table {
         self.pieces(start, usize::from(field.value_len))
     }
 
+    /// Checks the invariants, for tests.
+    pub(super) fn check(&self) {
+        let size: usize = self.fields.iter().map(|field| field.len() + OVERHEAD).sum();
+        assert!(self.size == size && size <= self.limit);
+        assert!(self.live() <= self.bytes.len());
+        assert!(self.bytes.is_empty() || self.bytes.len().is_power_of_two());
+        assert!(self.bytes.len() <= self.limit.next_power_of_two().max(FIRST));
+    }
+
     /// The bytes that fields take.
     fn live(&self) -> usize {
         self.size - OVERHEAD * self.fields.len()
