@@ -67,7 +67,7 @@ impl Table {
         self.limit
     }
 
-    /// Sets another limit; drops fields beyond it.
+    /// Sets another limit; drops fields beyond it. Their memory stays, unless the limit is 0.
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         self.make_room(0);
@@ -117,7 +117,6 @@ impl Table {
         assert!(self.size == size && size <= self.limit);
         assert!(self.live() <= self.bytes.len());
         assert!(self.bytes.is_empty() || self.bytes.len().is_power_of_two());
-        assert!(self.bytes.len() <= self.limit.next_power_of_two().max(FIRST));
     }
 
     /// The bytes that fields take.
