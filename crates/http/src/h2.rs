@@ -16,6 +16,7 @@
 //! read. A driver holds an input buffer only while there are bytes in it.
 
 mod asleep;
+mod close;
 pub(crate) mod driver;
 mod entry;
 pub(crate) mod link;
@@ -26,6 +27,7 @@ mod tunnel;
 mod upkeep;
 
 pub(crate) use asleep::Asleep;
+pub(crate) use close::Linger;
 pub(crate) use driver::{Begun, Closed, Driver};
 pub(crate) use link::Link;
 pub(crate) use stream::{Ended, Stream};
