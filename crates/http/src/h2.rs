@@ -12,8 +12,8 @@
 //!
 //! Memory is bounded by what is granted: received bytes that no request has taken by
 //! [`CONNECTION_WINDOW`] per connection and the stream's window per stream, output by
-//! `weir_wire::h2::OUTPUT_LIMIT` for bodies and [`OUTPUT_STOP`] in all, before which nothing more is
-//! read. A driver holds an input buffer only while there are bytes in it.
+//! `weir_wire::h2::OUTPUT_LIMIT` for bodies and what `Connection::takes_input` allows in all, beyond which
+//! nothing more is read. A driver holds an input buffer only while there are bytes in it.
 
 mod asleep;
 mod close;
@@ -37,10 +37,6 @@ pub(crate) use upkeep::Upkeep;
 /// 128 streams with the default window of 64 KiB can hold, so that streams that are not read do not
 /// stop the others.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-
-/// With more bytes of output waiting, nothing is read: a peer that takes nothing can cause no
-/// more output, by pings or requests.
-const OUTPUT_STOP: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -73,7 +73,7 @@ impl WakeByWord for Word {
 }
 
 /// A handle to abort a task. Dropping it does not end the task.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task(Word);
 
 impl Task {

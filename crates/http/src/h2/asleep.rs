@@ -24,8 +24,9 @@ impl Driver {
         let link = Rc::clone(&self.link);
         drop(self);
         let Some(link) = Rc::into_inner(link) else { unreachable!("it was counted") };
-        let asleep = Asleep { machine: Box::new(link.state.into_inner().machine) };
-        Ok((link.conn.into_inner(), asleep))
+        let mut machine = Box::new(link.state.into_inner().machine);
+        machine.trim();
+        Ok((link.conn.into_inner(), Asleep { machine }))
     }
 
     /// The driver of a connection that was parked.

@@ -30,7 +30,7 @@ pub(crate) struct Linger {
 impl Driver {
     /// Sends the rest of the output, within the send timeout, and closes the connection; with `linger`
     /// after the peer has closed it or the time is up. Handles of streams that are left keep the socket.
-    pub(crate) async fn close(mut self, linger: Option<Linger>) {
+    pub(crate) async fn close(self, linger: Option<Linger>) {
         self.link.state.borrow_mut().lose();
         let mut deadline = Deadline::new();
         let timeout = self.send_timeout;

@@ -13,7 +13,7 @@ use weir_engine::timer::Deadline;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::ConnectionError;
 
-use super::{Link, OUTPUT_STOP, Stream};
+use super::{Link, Stream};
 
 /// The maximum number of bytes per read. After a read of so many, other tasks have their turn.
 const READ: usize = 64 * 1024;
@@ -131,6 +131,7 @@ impl Driver {
         let link = Rc::clone(&self.link);
         let state = &mut *link.state.borrow_mut();
         state.wake_writers();
+        state.tell_waiting();
         let now = state.task.is_none() || event_loop::is_end_of_turn();
         if now {
             state.scheduled = false;
@@ -160,7 +161,7 @@ impl Driver {
                 return Ok(Some(begun));
             }
             let state = self.link.state.borrow();
-            if state.machine.output().len() > OUTPUT_STOP || state.closed {
+            if !state.machine.takes_input() || state.closed {
                 return Ok(None);
             }
             drop(state);

@@ -79,20 +79,25 @@ impl State {
 
     /// Notes the task that drives the connection.
     pub(super) fn driven_by(&mut self, cx: &Context<'_>) {
-        self.task = weir_engine::event_loop::current_task();
+        let task = weir_engine::event_loop::current_task();
+        if self.task != task {
+            (self.task, self.scheduled) = (task, false);
+        }
         entry::note(&mut self.waker, cx);
     }
 
     /// Has the driver run at the end of this turn.
     pub(super) fn schedule(&mut self) {
-        if std::mem::replace(&mut self.scheduled, true) {
+        if self.scheduled {
             return;
         }
         match (self.task, &self.waker) {
             (Some(task), _) => task.run_at_end(),
             (None, Some(waker)) => waker.wake_by_ref(),
-            (None, None) => {}
+            // It was not polled yet.
+            (None, None) => return,
         }
+        self.scheduled = true;
     }
 
     /// Has the driver send what a stream has put into the output.

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use weir_engine::clock;
 use weir_engine::connection::Conn;
-use weir_wire::h2::OUTPUT_LIMIT;
 
 use super::entry;
 use super::link::State;
@@ -14,10 +13,6 @@ use super::link::State;
 /// Up to this size, output is left to the end of the turn, where it is sent together with that of
 /// other connections. The loop copies it.
 const POST_MOST: usize = 8 * 1024;
-
-/// The share of the output that a woken stream is expected to fill at least, if it has room for as
-/// much.
-const QUANTUM: usize = 16 * 1024;
 
 impl State {
     /// Sends the output, as far as the socket takes it.
@@ -76,15 +71,11 @@ impl State {
         self.flushing -= told;
     }
 
-    /// Wakes streams that wait for room and have some now, as many as are likely to fill the output. They
-    /// run before the driver does at the end of the turn, which then looks again.
+    /// Wakes streams that wait for room and have some now, as many as fill the output. They run before the
+    /// driver does at the end of the turn, which then looks again.
     pub(super) fn wake_writers(&mut self) {
-        let mut room = OUTPUT_LIMIT.saturating_sub(self.machine.output().len());
         let mut some = false;
-        while room > 0
-            && let Some(stream) = self.machine.poll_writable()
-        {
-            room = room.saturating_sub(self.machine.room(stream).min(QUANTUM));
+        while let Some(stream) = self.machine.poll_writable() {
             if let Some(entry) = self.entry(stream) {
                 entry::wake(&mut entry.writer);
                 some = true;
