@@ -5,6 +5,7 @@ mod closed;
 pub mod connection;
 pub mod error;
 mod frame;
+pub mod fuzz;
 pub mod hpack;
 mod limits;
 mod output;

@@ -122,7 +122,9 @@ impl Connection {
     }
 
     pub(super) fn write_reset(&mut self, id: u32, code: ErrorCode) {
-        write::reset(self.output.end(), id, code);
+        if self.phase != Phase::Ended {
+            write::reset(self.output.end(), id, code);
+        }
     }
 
     /// Begins a graceful end (RFC 9113 section 6.8): announces it at once; after a round trip or when
@@ -157,7 +159,7 @@ impl Connection {
         }
     }
 
-    /// Sends GOAWAY with this code and ignores further input.
+    /// Sends GOAWAY with this code as the last frame, and ignores further input.
     pub fn abort(&mut self, code: ErrorCode) {
         if self.phase != Phase::Ended {
             self.phase = Phase::Ended;
@@ -176,8 +178,10 @@ impl Connection {
 
     /// Sends a PING, whose answer is [`Event::Pong`].
     pub fn ping(&mut self) {
-        self.ending.is_pinging = true;
-        write::ping(self.output.end(), PING, false);
+        if self.phase != Phase::Ended {
+            self.ending.is_pinging = true;
+            write::ping(self.output.end(), PING, false);
+        }
     }
 
     /// The answer to a PING.

@@ -1,6 +1,7 @@
 //! Flow control of what the peer sends.
 
 use super::Connection;
+use super::receive::Phase;
 use crate::h2::StreamId;
 use crate::h2::frame::write;
 use crate::h2::stream::Slot;
@@ -26,6 +27,7 @@ impl Connection {
     fn grant_stream(&mut self, slot: Slot) {
         let stream = &mut self.streams[slot];
         if stream.state.can_receive()
+            && self.phase != Phase::Ended
             && let Some(increment) = stream.receive.grant()
         {
             write::window_update(self.output.end(), stream.id, increment);
@@ -33,7 +35,9 @@ impl Connection {
     }
 
     pub(super) fn grant_connection(&mut self) {
-        if let Some(increment) = self.receive_window.grant() {
+        if self.phase != Phase::Ended
+            && let Some(increment) = self.receive_window.grant()
+        {
             write::window_update(self.output.end(), 0, increment);
         }
     }

@@ -1,5 +1,6 @@
 //! Messages of this side.
 
+use super::receive::Phase;
 use super::{Connection, Role};
 use crate::h2::StreamId;
 use crate::h2::frame::write;
@@ -48,7 +49,7 @@ impl Connection {
     /// The slot of a stream on which this side may send.
     fn sender(&mut self, stream: StreamId) -> Option<Slot> {
         let slot = self.streams.get(stream)?;
-        self.streams[slot].state.can_send().then_some(slot)
+        (self.streams[slot].state.can_send() && self.phase != Phase::Ended).then_some(slot)
     }
 
     fn write_head(&mut self, slot: Slot, end: bool, head: impl FnOnce(&mut BlockWriter<'_>)) {
