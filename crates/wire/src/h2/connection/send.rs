@@ -127,18 +127,20 @@ impl Connection {
         }
         let promised = self.turns as usize * limits::TURN;
         let free = limits::OUTPUT_DATA.saturating_sub(self.output.len() + promised);
-        if free < limits::TURN || self.send_window.available() == 0 {
-            self.is_told = true;
-            return None;
+        if free >= limits::TURN && self.send_window.available() > 0 && self.phase != Phase::Ended {
+            while let Some(slot) = self.queue.pop(&mut self.streams) {
+                let stream = &mut self.streams[slot];
+                if stream.send.available() > 0 {
+                    stream.wait = Wait::Turn;
+                    self.turns += 1;
+                    return Some(self.streams.name(slot));
+                }
+                // A setting has taken its window away while it waited.
+                stream.wait = Wait::Window;
+            }
         }
-        let Some(slot) = self.queue.pop(&mut self.streams) else {
-            self.is_told = true;
-            return None;
-        };
-        let stream = &mut self.streams[slot];
-        stream.wait = Wait::Turn;
-        self.turns += 1;
-        Some(self.streams.name(slot))
+        self.is_told = true;
+        None
     }
 
     /// Removes a stream from those that wait or have been told to send.

@@ -104,7 +104,8 @@ impl Watch {
                 self.streams.values_mut().for_each(|stream| stream.window += change);
                 self.initial = i64::from(value);
             }
-            5 => self.max_frame = value,
+            // Other values end the connection.
+            5 if (1 << 14..1 << 24).contains(&value) => self.max_frame = value,
             _ => {}
         }
     }
