@@ -246,7 +246,7 @@ mod tests {
         let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\x05";
         let good = [&head[..], update, settings, data, head, update, data].concat();
         let mut random = 7u32;
-        for _ in 0..500 {
+        for _ in 0..200 {
             let mut input = vec![(random >> 24) as u8];
             input.extend_from_slice(&good);
             for _ in 0..1 + random % 3 {

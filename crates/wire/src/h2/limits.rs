@@ -13,6 +13,9 @@ pub(crate) const TURN: usize = OUTPUT_DATA / 2;
 /// [`OUTPUT_DATA`]; the rest are heads, and replies that a peer can ask for without an end if it never reads them.
 pub(crate) const OUTPUT_TOTAL: usize = 256 << 10;
 
+/// The size of DATA frames, in bytes, below which their heads count, too.
+pub(crate) const SMALL_CHUNK: usize = 1024;
+
 /// The maximum number of CONTINUATION frames of one head. Senders split at 16 KiB, or at the least
 /// at some 4 KiB, so that a head of 64 KiB has no more.
 pub(crate) const CONTINUATIONS: u32 = 16;
@@ -59,9 +62,9 @@ pub(crate) const OVERHEAD_PER_SECOND: u32 = 1000;
 /// asks for a body in such pieces.
 pub(crate) const SMALL_INCREMENT: u32 = 128;
 
-/// The number of bytes of a DATA frame on a stream that is no more from which it costs nothing: its
-/// sender has paid for it.
-pub(crate) const BULK: u32 = 1024;
+/// The number of bytes of a DATA frame on a stream that is no more from which it costs nothing: many may
+/// have been under way, and their sender has paid for them.
+pub(crate) const BULK: u32 = 64;
 
 /// What frames cost of [`OVERHEAD`]. A head, and a DATA frame with content in either
 /// direction, earn 1, so that a peer may send one control frame for each of them.

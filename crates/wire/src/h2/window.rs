@@ -79,6 +79,12 @@ impl ReceiveWindow {
         bytes
     }
 
+    /// What the peer may send.
+    #[cfg(test)]
+    pub(crate) fn known(self) -> usize {
+        usize::try_from(self.available).unwrap_or(0)
+    }
+
     /// The number of unread bytes.
     pub(crate) fn unread(self) -> u32 {
         self.unread

@@ -3,12 +3,12 @@
 use super::receive::Phase;
 use super::{Connection, Role};
 use crate::h2::StreamId;
-use crate::h2::frame::write;
+use crate::h2::frame::{HEAD, write};
 use crate::h2::hpack::BlockWriter;
 use crate::h2::limits;
 use crate::h2::priority::Priority;
 use crate::h2::stream::{Slot, Stream, Wait};
-use crate::h2::window::{INITIAL_WINDOW, ReceiveWindow, SendWindow};
+use crate::h2::window::{ReceiveWindow, SendWindow};
 
 impl Connection {
     /// Whether the peer accepts another stream now (client).
@@ -25,8 +25,8 @@ impl Connection {
         let id = self.ending.next_stream();
         self.closed.open(id);
         let target = self.config.stream_window;
-        let known = if self.is_acknowledged { target } else { target.max(INITIAL_WINDOW) };
-        let receive = ReceiveWindow::new(known, target);
+        // The server has the settings before the head.
+        let receive = ReceiveWindow::new(target, target);
         let send = SendWindow::new(self.peer.window);
         let slot = self.streams.insert(Stream::new(id, send, receive, self.now));
         self.write_head(slot, end, head);
@@ -84,12 +84,18 @@ impl Connection {
             return self.wait_in_queue(slot);
         }
         let most = if others_wait { limits::TURN } else { usize::MAX };
-        let free = limits::OUTPUT_DATA.saturating_sub(self.output.len());
+        let free = self.bodies_in(limits::OUTPUT_DATA.saturating_sub(self.output.len()));
         let room = window.min(self.send_window.available()).min(free).min(most);
         if room == 0 {
             return self.wait_in_queue(slot);
         }
         room
+    }
+
+    /// How many bytes of bodies make up so many bytes of output, with the heads of frames.
+    fn bodies_in(&self, output: usize) -> usize {
+        let chunk = self.config.chunk as usize;
+        if chunk < limits::SMALL_CHUNK { output / (chunk + HEAD) * chunk } else { output }
     }
 
     fn wait_in_queue(&mut self, slot: Slot) -> usize {

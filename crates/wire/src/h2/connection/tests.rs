@@ -6,6 +6,7 @@ mod pair;
 mod raw;
 mod rules;
 mod sending;
+mod simulation;
 
 use super::*;
 
