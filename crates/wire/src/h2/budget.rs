@@ -1,7 +1,7 @@
-//! What a peer may cost: a bucket that empties with each frame without use, and is filled by time and by
-//! useful ones.
+//! What a peer may cost: a bucket that empties with each frame without use, and is filled by time
+//! and by useful ones.
 
-use super::connection::Millis;
+use super::config::Millis;
 
 /// A bucket of points.
 ///

@@ -10,10 +10,10 @@
 //!            output ◀── send, flow, end ◀──────  the user's calls
 //! ```
 //!
-//! Memory: an idle connection that was trimmed holds itself (less than 1 KiB) and the tables
-//! of header compression. Beyond that a peer can make it hold an incomplete frame or head (two heads'
-//! worth), the unsent output (256 KiB and the heads of open streams), and a stream's entry of 80 bytes
-//! for twice [`Config::max_streams`].
+//! Memory: an idle connection that was trimmed holds itself (less than 1 KiB) and the tables of
+//! header compression. Beyond that a peer can make it hold an incomplete frame or head (two heads'
+//! worth), the unsent output (256 KiB and the heads of open streams), and a stream's entry of 80
+//! bytes for twice [`Config::max_streams`].
 
 mod control;
 mod data;
@@ -28,59 +28,23 @@ pub use event::Event;
 
 use super::budget::Budget;
 use super::closed::Closed;
+use super::config::{Config, Millis, Role};
+use super::frame::PREFACE;
 use super::frame::write;
 use super::hpack::{Decoder, Encoder};
+use super::limits;
 use super::output::Output;
 use super::priority::Priority;
 use super::queue::Queue;
 use super::settings::{self, PeerSettings};
 use super::streams::Streams;
 use super::window::{INITIAL_WINDOW, MAX_WINDOW, ReceiveWindow, SendWindow};
-use super::{PREFACE, limits};
 use crate::field_block::FieldBlock;
 
 use data::Body;
 use end::Ending;
 use heads::Block;
 use receive::Phase;
-
-/// The side of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It opens streams.
-    Client,
-    /// It accepts streams.
-    Server,
-}
-
-/// The settings of this side, and its limits for the peer.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// The side.
-    pub role: Role,
-    /// The maximum number of streams: that the peer may have open (server), or that this side opens,
-    /// whatever the peer allows (client).
-    pub max_streams: u32,
-    /// The receive window of new streams, in bytes (SETTINGS_INITIAL_WINDOW_SIZE); at most 2^31-1.
-    pub stream_window: u32,
-    /// The receive window of the connection, in bytes; 65,535 to 2^31-1.
-    pub connection_window: u32,
-    /// The maximum payload of a received frame, in bytes (SETTINGS_MAX_FRAME_SIZE); 16,384 to
-    /// 2^24-1.
-    pub max_frame: u32,
-    /// The maximum payload of a sent DATA frame, in bytes (`http2_chunk_size`), within what the
-    /// peer allows.
-    pub chunk: u32,
-    /// The maximum sum of names and values of a head, in bytes.
-    pub max_head: u32,
-    /// The maximum number of fields in a head.
-    pub max_fields: u32,
-    /// Whether extended CONNECT is offered (RFC 8441).
-    pub extended_connect: bool,
-}
-
-/// The time in milliseconds since a moment of the caller's.
-pub type Millis = u64;
 
 /// A connection.
 #[derive(Debug)]
@@ -121,7 +85,8 @@ pub struct Connection {
     now: Millis,
 }
 
-/// The size of the tables of header compression, in bytes: what a peer may use before it knows better.
+/// The size of the tables of header compression, in bytes: what a peer may use before it knows
+/// better.
 const HEADER_TABLE: u32 = 4096;
 
 impl Connection {
@@ -190,8 +155,8 @@ impl Connection {
         self.output.take_back()
     }
 
-    /// Whether the peer is to be listened to. False while it does not read what it has caused: then only the
-    /// output is to be sent.
+    /// Whether the peer is to be listened to. False while it does not read what it has caused: then
+    /// only the output is to be sent.
     pub fn takes_input(&self) -> bool {
         self.output.len() <= limits::OUTPUT_TOTAL
     }

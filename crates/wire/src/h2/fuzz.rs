@@ -5,12 +5,12 @@
 
 pub(crate) mod watch;
 
-use super::connection::Millis;
+use super::Millis;
 use super::{Config, Connection, ErrorCode, Event, OUTPUT_LIMIT, PREFACE, Role, StreamId};
 use watch::Watch;
 
-/// The number of unsent bytes that no input may cause: bodies, then heads and replies until it takes
-/// no more input, and what one read of it causes.
+/// The number of unsent bytes that no input may cause: bodies, then heads and replies until it
+/// takes no more input, and what one read of it causes.
 const MOST_OUTPUT: usize = OUTPUT_LIMIT + (512 << 10);
 
 /// A server, whose input begins behind the preface.

@@ -1,16 +1,18 @@
 //! Limits for what a peer can cause, beside those of [`super::Config`].
 
-use super::connection::Millis;
+use super::config::Millis;
 
-/// The number of unsent bytes above which no more bodies are written.
-pub(crate) const OUTPUT_DATA: usize = super::OUTPUT_LIMIT;
+/// The number of unsent bytes of output up to which bodies are written: about what a socket takes
+/// at once. What waits beyond that only makes late what comes after it.
+pub const OUTPUT_LIMIT: usize = 64 << 10;
 
-/// The number of free bytes in the output from which a stream that waits is told, so that it need not write
-/// small frames; and what it may write before it is another one's turn.
-pub(crate) const TURN: usize = OUTPUT_DATA / 2;
+/// The number of free bytes in the output from which a stream that waits is told, so that it need
+/// not write small frames; and what it may write before it is another one's turn.
+pub(crate) const TURN: usize = OUTPUT_LIMIT / 2;
 
 /// The number of unsent bytes above which the connection takes no input. Bodies stay below
-/// [`OUTPUT_DATA`]; the rest are heads, and replies that a peer can ask for without an end if it never reads them.
+/// [`OUTPUT_LIMIT`]; the rest are heads, and replies that a peer can ask for without an end if it
+/// never reads them.
 pub(crate) const OUTPUT_TOTAL: usize = 256 << 10;
 
 /// The size of DATA frames, in bytes, below which their heads count, too.
@@ -20,16 +22,16 @@ pub(crate) const SMALL_CHUNK: usize = 1024;
 /// at some 4 KiB, so that a head of 64 KiB has no more.
 pub(crate) const CONTINUATIONS: u32 = 16;
 
-/// The bytes that compression may add to a head: the representation of a field has at most so many bytes
-/// beside its name and value, if a sender does not lengthen integers on purpose.
+/// The bytes that compression may add to a head: the representation of a field has at most so many
+/// bytes beside its name and value, if a sender does not lengthen integers on purpose.
 pub(crate) const FIELD_OVERHEAD: u32 = 8;
 
-/// The maximum length of frames other than DATA, HEADERS, CONTINUATION and unknown ones, in bytes, whatever
-/// SETTINGS_MAX_FRAME_SIZE is: they are held until they are complete.
+/// The maximum length of frames other than DATA, HEADERS, CONTINUATION and unknown ones, in bytes,
+/// whatever SETTINGS_MAX_FRAME_SIZE is: they are held until they are complete.
 pub(crate) const CONTROL_FRAME: u32 = 16 << 10;
 
-/// A stream counts until it is forgotten, which is a little after its end, while the peer may already
-/// open another one. So there may be so many times the maximum of open streams.
+/// A stream counts until it is forgotten, which is a little after its end, while the peer may
+/// already open another one. So there may be so many times the maximum of open streams.
 pub(crate) const PLACES_PER_STREAM: usize = 2;
 
 /// The number of requests that a client sends before it knows how many it may: RFC 9113 section
@@ -58,12 +60,12 @@ pub(crate) const OVERHEAD: u32 = 10_000;
 /// The cost that is forgiven in each second.
 pub(crate) const OVERHEAD_PER_SECOND: u32 = 1000;
 
-/// The increment of a window, in bytes, below which it costs more if a stream waits for it: no honest peer
-/// asks for a body in such pieces.
+/// The increment of a window, in bytes, below which it costs more if a stream waits for it: no
+/// honest peer asks for a body in such pieces.
 pub(crate) const SMALL_INCREMENT: u32 = 128;
 
-/// The number of bytes of a DATA frame on a stream that is no more from which it costs nothing: many may
-/// have been under way, and their sender has paid for them.
+/// The number of bytes of a DATA frame on a stream that is no more from which it costs nothing:
+/// many may have been under way, and their sender has paid for them.
 pub(crate) const BULK: u32 = 64;
 
 /// What frames cost of [`OVERHEAD`]. A head, and a DATA frame with content in either
@@ -73,7 +75,8 @@ pub(crate) mod cost {
     pub(crate) const FRAME: u32 = 1;
     /// SETTINGS: adjusts the window of each stream, and is answered.
     pub(crate) const SETTINGS: u32 = 10;
-    /// A DATA frame without content or end, a CONTINUATION, a very small increment: no sender needs them.
+    /// A DATA frame without content or end, a CONTINUATION, a very small increment: no sender needs
+    /// them.
     pub(crate) const POINTLESS: u32 = 10;
     /// An interim response: seldom more than one for a request.
     pub(crate) const INTERIM: u32 = 10;

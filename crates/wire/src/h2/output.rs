@@ -1,6 +1,6 @@
 //! The bytes to be sent.
 
-use super::OUTPUT_LIMIT;
+use super::limits::OUTPUT_LIMIT;
 
 /// The capacity up to which an empty output keeps its memory, in bytes: bodies stay below it.
 const MOST_KEPT: usize = 2 * OUTPUT_LIMIT;

@@ -16,13 +16,13 @@ const DEFAULT_URGENCY: u8 = 3;
 pub(crate) const URGENCIES: usize = 8;
 
 impl Priority {
-    /// The priority of a stream whose peer has not said any. RFC 9218 section 4.2 would have it sent as a
-    /// whole, but a client that knows nothing of priorities must not have one endless
+    /// The priority of a stream whose peer has not said any. RFC 9218 section 4.2 would have it
+    /// sent as a whole, but a client that knows nothing of priorities must not have one endless
     /// response before all others.
     pub(crate) const UNKNOWN: Self = Self { urgency: DEFAULT_URGENCY, incremental: true };
 
-    /// Decodes a `Priority` field: a dictionary of structured fields (RFC 9651), of which `u` and `i` are used.
-    /// What is not understood is as if absent.
+    /// Decodes a `Priority` field: a dictionary of structured fields (RFC 9651), of which `u` and
+    /// `i` are used. What is not understood is as if absent.
     pub(crate) fn parse(value: &[u8]) -> Self {
         let mut priority = Self { urgency: DEFAULT_URGENCY, incremental: false };
         for member in value.split(|&byte| byte == b',') {

@@ -1,11 +1,11 @@
 //! Settings (RFC 9113 section 6.5).
 
-use super::connection::{Config, Role};
+use super::config::{Config, Role};
+use super::error::{ConnectionError, ErrorCode};
 use super::frame::payload::WRONG_SIZE;
 use super::frame::{MAX_FRAME_SIZE, MIN_FRAME_SIZE};
 use super::limits::STREAMS_BEFORE_SETTINGS;
 use super::window::{INITIAL_WINDOW, MAX_WINDOW};
-use super::{ConnectionError, ErrorCode};
 
 /// Numbers of settings.
 pub(crate) mod id {

@@ -1,8 +1,19 @@
-//! A stream (RFC 9113 section 5.1).
+//! Streams (RFC 9113 section 5.1).
 
-use super::connection::Millis;
+use super::config::Millis;
 use super::priority::Priority;
 use super::window::{ReceiveWindow, SendWindow};
+
+/// A stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamId {
+    /// The number (RFC 9113 section 5.1.1); never 0.
+    pub id: u32,
+    /// The place in the connection's table, which no other stream has until this one is forgotten.
+    /// Callers can have a table of their own with the same places. Below twice
+    /// [`super::Config::max_streams`].
+    pub slot: u32,
+}
 
 /// The state of a stream. An idle one has no entry in the table.
 ///

@@ -1,12 +1,12 @@
 //! The table of streams: a slab, and an index by number.
 
-use super::StreamId;
-use super::stream::{NO_SLOT, Slot, State, Stream};
+use super::stream::{NO_SLOT, Slot, State, Stream, StreamId};
 
 /// Streams that are not forgotten.
 ///
-/// Invariants: `index` has a power of two of places, at least twice as many as there are streams, or none;
-/// it has the slot of each stream where a search for its number from `(id / 2) % len` finds it.
+/// Invariants: `index` has a power of two of places, at least twice as many as there are streams,
+/// or none; it has the slot of each stream where a search for its number from `(id / 2) % len`
+/// finds it.
 #[derive(Debug)]
 pub(crate) struct Streams {
     slots: Vec<Stream>,
@@ -210,8 +210,8 @@ impl std::ops::IndexMut<Slot> for Streams {
 /// The least number of places of an index.
 const LEAST_PLACES: usize = 8;
 
-/// Where the search for a number begins. Numbers of an initiator have distance 2, so that streams which are
-/// open at the same time hardly collide.
+/// Where the search for a number begins. Numbers of an initiator have distance 2, so that streams
+/// which are open at the same time hardly collide.
 fn home(id: u32, mask: usize) -> usize {
     (id / 2) as usize & mask
 }

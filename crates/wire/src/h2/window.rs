@@ -110,7 +110,8 @@ impl ReceiveWindow {
         if due <= 0 || 2 * due < i64::from(self.target) {
             return None;
         }
-        // A window that an own setting has made negative may be due for more than an increment can have.
+        // A window that an own setting has made negative may be due for more than an increment can
+        // have.
         let due = due.min(i64::from(MAX_WINDOW));
         self.available = (i64::from(self.available) + due) as i32;
         Some(due as u32)

@@ -2,6 +2,7 @@
 
 use super::receive::{Outcome, protocol_error};
 use super::{Connection, Event, Role};
+use crate::h2::error::{ConnectionError, ErrorCode};
 use crate::h2::frame::payload::{self, WRONG_SIZE};
 use crate::h2::frame::{FrameHead, flag, write};
 use crate::h2::limits::{self, cost};
@@ -9,7 +10,6 @@ use crate::h2::priority::Priority;
 use crate::h2::settings::{self, Change};
 use crate::h2::stream::{Cause, State, Wait};
 use crate::h2::window::INITIAL_WINDOW;
-use crate::h2::{ConnectionError, ErrorCode};
 
 use super::receive::Phase;
 

@@ -4,11 +4,11 @@ use super::heads::CLOSED;
 use super::receive::{Outcome, protocol_error};
 use super::{Connection, Event};
 use crate::h2::closed::Past;
+use crate::h2::error::{ConnectionError, ErrorCode};
 use crate::h2::frame::payload::{BAD_PADDING, TOO_SHORT};
 use crate::h2::frame::{FrameHead, flag};
 use crate::h2::limits::{self, cost};
 use crate::h2::stream::{Cause, Slot, State};
-use crate::h2::{ConnectionError, ErrorCode};
 
 /// The DATA frame under way, or the rest of a frame that is skipped.
 #[derive(Debug)]

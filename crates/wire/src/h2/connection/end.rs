@@ -2,12 +2,13 @@
 
 use super::receive::{Outcome, Phase, protocol_error};
 use super::{Connection, Event, Role};
+use crate::h2::error::ErrorCode;
 use crate::h2::frame::payload::WRONG_SIZE;
 use crate::h2::frame::{FrameHead, write};
 use crate::h2::limits::cost;
+use crate::h2::stream::StreamId;
 use crate::h2::stream::{Cause, Slot, State};
 use crate::h2::window::MAX_WINDOW;
-use crate::h2::{ErrorCode, StreamId};
 
 /// How far the connection is on the way to its end.
 #[derive(Debug, Default)]
@@ -78,8 +79,8 @@ impl Connection {
             && self.ending.last < LAST_STREAM - 1
     }
 
-    /// Ends a stream abnormally. One that both sides have ended is reset, too: a malformed request may get
-    /// a whole response before (RFC 9113 section 8.1.1).
+    /// Ends a stream abnormally. One that both sides have ended is reset, too: a malformed request
+    /// may get a whole response before (RFC 9113 section 8.1.1).
     pub fn reset(&mut self, stream: StreamId, code: ErrorCode) {
         let Some(slot) = self.streams.get(stream) else { return };
         if !matches!(self.streams[slot].state, State::Closed(Cause::ByPeer | Cause::ByThisSide)) {
@@ -88,8 +89,8 @@ impl Connection {
         }
     }
 
-    /// Forgets a stream, whose work has ended. It takes a place until then. One that has
-    /// not ended is reset: with NO_ERROR if this side's message is complete (server), else CANCEL (client) or
+    /// Forgets a stream, whose work has ended. It takes a place until then. One that has not ended
+    /// is reset: with NO_ERROR if this side's message is complete (server), else CANCEL (client) or
     /// INTERNAL_ERROR (server). What is unread counts as consumed.
     pub fn forget(&mut self, stream: StreamId) {
         let Some(slot) = self.streams.get(stream) else { return };
@@ -127,8 +128,8 @@ impl Connection {
         }
     }
 
-    /// Begins a graceful end (RFC 9113 section 6.8): announces it at once; after a round trip or when
-    /// called again, no new streams are accepted. A client opens none from now on.
+    /// Begins a graceful end (RFC 9113 section 6.8): announces it at once; after a round trip or
+    /// when called again, no new streams are accepted. A client opens none from now on.
     pub fn shut_down(&mut self) {
         if self.phase == Phase::Ended {
             return;
@@ -168,8 +169,8 @@ impl Connection {
         }
     }
 
-    /// Whether the connection has come to its end: a graceful end is announced and no stream is left, or it
-    /// was aborted.
+    /// Whether the connection has come to its end: a graceful end is announced and no stream is
+    /// left, or it was aborted.
     pub fn is_over(&self) -> bool {
         let ends = self.ending.own == Own::Final
             || self.config.role == Role::Client && self.ending.peer_last.is_some();

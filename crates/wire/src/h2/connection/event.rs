@@ -1,6 +1,7 @@
 //! What a peer has done.
 
-use crate::h2::{ErrorCode, StreamId};
+use crate::h2::error::ErrorCode;
+use crate::h2::stream::StreamId;
 
 /// What a peer has sent. Bytes lie in the caller's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

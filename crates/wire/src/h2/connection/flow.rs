@@ -2,12 +2,13 @@
 
 use super::Connection;
 use super::receive::Phase;
-use crate::h2::StreamId;
 use crate::h2::frame::write;
 use crate::h2::stream::Slot;
+use crate::h2::stream::StreamId;
 
 impl Connection {
-    /// Declares received bytes of a stream's body as consumed, so that the peer may send as many again.
+    /// Declares received bytes of a stream's body as consumed, so that the peer may send as many
+    /// again.
     pub fn release(&mut self, stream: StreamId, bytes: usize) {
         let Some(slot) = self.streams.get(stream) else { return };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);

@@ -4,11 +4,12 @@ use super::receive::{Outcome, protocol_error};
 use super::{Connection, Event, Role};
 use crate::field_block::{BlockLimits, Overflow};
 use crate::h2::closed::Past;
+use crate::h2::error::{ConnectionError, ErrorCode};
 use crate::h2::frame::{FrameHead, flag, payload};
 use crate::h2::limits::{self, cost};
+use crate::h2::stream::StreamId;
 use crate::h2::stream::{Cause, Slot, State, Stream};
 use crate::h2::window::{INITIAL_WINDOW, ReceiveWindow, SendWindow};
-use crate::h2::{ConnectionError, ErrorCode, StreamId};
 
 /// A header block whose end has not come.
 #[derive(Debug, Default)]
@@ -135,8 +136,8 @@ impl Connection {
         }
     }
 
-    /// A head exceeds a limit. Too many fields, and any excess of a response, are for the user to judge; too many
-    /// bytes of a request end the connection, as in nginx.
+    /// A head exceeds a limit. Too many fields, and any excess of a response, are for the user to
+    /// judge; too many bytes of a request end the connection, as in nginx.
     #[cold]
     fn overflowed_head(&mut self) -> Result<(), ConnectionError> {
         let is_long = self.fields.overflow() == Some(Overflow::Bytes);

@@ -1,8 +1,10 @@
 //! Input: from bytes to frames.
 
 use super::{Connection, Event, Millis, Role};
+use crate::h2::error::{ConnectionError, ErrorCode};
+use crate::h2::frame::PREFACE;
 use crate::h2::frame::{FrameHead, HEAD, flag, kind};
-use crate::h2::{ConnectionError, ErrorCode, PREFACE, limits};
+use crate::h2::limits;
 
 /// What a connection expects.
 ///
@@ -39,8 +41,8 @@ pub(super) const fn protocol_error(reason: &'static str) -> ConnectionError {
 
 impl Connection {
     /// Processes the input up to the next event, and removes what it has used from its front. None:
-    /// the input is used up (an incomplete frame is kept inside, but for DATA, which is handed out as it
-    /// comes).
+    /// the input is used up (an incomplete frame is kept inside, but for DATA, which is handed out
+    /// as it comes).
     ///
     /// # Errors
     /// The peer's fault ends the connection. The output then ends with a GOAWAY.

@@ -2,11 +2,11 @@
 
 use super::receive::Phase;
 use super::{Connection, Role};
-use crate::h2::StreamId;
 use crate::h2::frame::{HEAD, write};
 use crate::h2::hpack::BlockWriter;
 use crate::h2::limits;
 use crate::h2::priority::Priority;
+use crate::h2::stream::StreamId;
 use crate::h2::stream::{Slot, Stream, Wait};
 use crate::h2::window::{ReceiveWindow, SendWindow};
 
@@ -33,8 +33,8 @@ impl Connection {
         StreamId { id, slot }
     }
 
-    /// Sends a response's head, an interim one, or trailers (with `end`). Ignored if the stream has been
-    /// reset.
+    /// Sends a response's head, an interim one, or trailers (with `end`). Ignored if the stream has
+    /// been reset.
     pub fn send_head(
         &mut self,
         stream: StreamId,
@@ -84,7 +84,7 @@ impl Connection {
             return self.wait_in_queue(slot);
         }
         let most = if others_wait { limits::TURN } else { usize::MAX };
-        let free = self.bodies_in(limits::OUTPUT_DATA.saturating_sub(self.output.len()));
+        let free = self.bodies_in(limits::OUTPUT_LIMIT.saturating_sub(self.output.len()));
         let room = window.min(self.send_window.available()).min(free).min(most);
         if room == 0 {
             return self.wait_in_queue(slot);
@@ -132,7 +132,7 @@ impl Connection {
             self.turns = 0;
         }
         let promised = self.turns as usize * limits::TURN;
-        let free = limits::OUTPUT_DATA.saturating_sub(self.output.len() + promised);
+        let free = limits::OUTPUT_LIMIT.saturating_sub(self.output.len() + promised);
         if free >= limits::TURN && self.send_window.available() > 0 && self.phase != Phase::Ended {
             while let Some(slot) = self.queue.pop(&mut self.streams) {
                 let stream = &mut self.streams[slot];
@@ -157,8 +157,8 @@ impl Connection {
         *wait = Wait::No;
     }
 
-    /// Sets the priority of a stream from a `Priority` field (RFC 9218 section 4). PRIORITY_UPDATE frames are
-    /// heeded by the connection itself.
+    /// Sets the priority of a stream from a `Priority` field (RFC 9218 section 4). PRIORITY_UPDATE
+    /// frames are heeded by the connection itself.
     pub fn set_priority(&mut self, stream: StreamId, value: &[u8]) {
         if let Some(slot) = self.streams.get(stream) {
             self.prioritize(slot, Priority::parse(value));

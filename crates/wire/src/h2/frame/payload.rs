@@ -1,7 +1,7 @@
 //! Decoding payloads.
 
 use super::{FrameHead, flag};
-use crate::h2::{ConnectionError, ErrorCode};
+use crate::h2::error::{ConnectionError, ErrorCode};
 
 type Result<T> = std::result::Result<T, ConnectionError>;
 

@@ -1,7 +1,7 @@
 //! Writing frames to the end of an output.
 
 use super::{FrameHead, HEAD, flag, kind};
-use crate::h2::ErrorCode;
+use crate::h2::error::ErrorCode;
 
 /// Writes a head.
 #[inline]
@@ -52,7 +52,8 @@ pub(crate) fn window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     out.extend_from_slice(&increment.to_be_bytes());
 }
 
-/// Writes bytes of a body as DATA frames of at most `most` bytes each; an empty one if there are none.
+/// Writes bytes of a body as DATA frames of at most `most` bytes each; an empty one if there are
+/// none.
 #[inline]
 pub(crate) fn data(out: &mut Vec<u8>, stream: u32, bytes: &[u8], end: bool, most: usize) {
     let mut left = bytes;
@@ -68,7 +69,8 @@ pub(crate) fn data(out: &mut Vec<u8>, stream: u32, bytes: &[u8], end: bool, most
     }
 }
 
-/// Writes a header block as HEADERS, and CONTINUATION for what exceeds `most` bytes. `block` appends it.
+/// Writes a header block as HEADERS, and CONTINUATION for what exceeds `most` bytes. `block`
+/// appends it.
 #[inline]
 pub(crate) fn headers(
     out: &mut Vec<u8>,

@@ -12,8 +12,8 @@ fn server() -> Connection {
     opened(config(Role::Server))
 }
 
-/// Sends the same at one moment until the server has had enough. Returns how often, and the greatest
-/// number of unsent bytes.
+/// Sends the same at one moment until the server has had enough. Returns how often, and the
+/// greatest number of unsent bytes.
 fn flood(server: &mut Connection, input: &[u8]) -> (usize, usize) {
     let mut most = 0;
     for count in 0..1_000_000 {

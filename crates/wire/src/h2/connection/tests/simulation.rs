@@ -1,6 +1,6 @@
-//! A client and a server in virtual time, over a link that delays and splits, whose users do what a seed says.
-//! A model that knows only what the users did judges what the others see, and a watch over the
-//! bytes what is sent.
+//! A client and a server in virtual time, over a link that delays and splits, whose users do what a
+//! seed says. A model that knows only what the users did judges what the others see, and a watch
+//! over the bytes what is sent.
 //!
 //! ```text
 //! WEIR_SIM_SEED=4711                        one seed

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Random;
 use crate::field_block::FieldBlock;
-use crate::h2::connection::{Connection, Event, Millis};
+use crate::h2::connection::{Connection, Event};
 use crate::h2::fuzz::watch::Watch;
-use crate::h2::{Config, ErrorCode, Role, StreamId};
+use crate::h2::{Config, ErrorCode, Millis, Role, StreamId};
 
 /// Half of a stream: what one user has sent, or the other received.
 #[derive(Debug, Default, PartialEq, Eq)]

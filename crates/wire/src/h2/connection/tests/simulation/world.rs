@@ -2,8 +2,7 @@
 
 use super::Random;
 use super::side::{Half, Known, Side};
-use crate::h2::connection::Millis;
-use crate::h2::{Config, ErrorCode, OUTPUT_LIMIT, Role};
+use crate::h2::{Config, ErrorCode, Millis, OUTPUT_LIMIT, Role};
 
 /// The number of steps in which users act at random; then they finish what they have begun.
 const STEPS: usize = 300;
