@@ -4,9 +4,8 @@ use super::stream::{NO_SLOT, Slot, State, Stream, StreamId};
 
 /// Streams that are not forgotten.
 ///
-/// Invariants: `index` has a power of two of places, at least twice as many as there are streams,
-/// or none; it has the slot of each stream where a search for its number from `(id / 2) % len`
-/// finds it.
+/// Invariants: `index` has a power of two of places, at least twice as many as there are streams, or
+/// none; it has the slot of each stream where a search for its number from [`home`] on finds it.
 #[derive(Debug)]
 pub(crate) struct Streams {
     slots: Vec<Stream>,
@@ -210,10 +209,12 @@ impl std::ops::IndexMut<Slot> for Streams {
 /// The least number of places of an index.
 const LEAST_PLACES: usize = 8;
 
-/// Where the search for a number begins. Numbers of an initiator have distance 2, so that streams
-/// which are open at the same time hardly collide.
+/// Where the search for a number begins. Multiples of this odd number, which is 2^32 by the golden
+/// ratio, leave gaps of like sizes between those of successive numbers, so that searches and
+/// removals end soon.
+#[inline]
 fn home(id: u32, mask: usize) -> usize {
-    (id / 2) as usize & mask
+    (id.wrapping_mul(0x9e37_79b1) >> (mask as u32).leading_zeros()) as usize
 }
 
 #[cfg(test)]
@@ -234,7 +235,6 @@ mod tests {
         let mut state = 1u32;
         for step in 0..20_000 {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            // Few homes, so that many collide.
             let id = ((state >> 24) % 64) * 16 + 1;
             match model.get(&id) {
                 None if model.len() < 40 || step % 3 == 0 => {
