@@ -1,6 +1,6 @@
 //! A list of fields that a decoder of HPACK or QPACK has found, in one allocation of bytes.
 
-use crate::header::{Entry, Known, Span, is_clean_value};
+use crate::header::{AFTER, BETWEEN, Entry, Known, Span, is_clean_value};
 
 /// Fields in order, with pseudo-fields where they stood.
 ///
@@ -106,39 +106,66 @@ impl FieldBlock {
 
     /// Whether the name and the value of a field are plain.
     pub(crate) fn is_plain(name: &[u8], value: &[u8]) -> bool {
-        Name::of(name.strip_prefix(b":").unwrap_or(name)) == Name::Plain
-            && Self::is_plain_value(value)
+        Self::is_plain_name(name) && Self::is_plain_value(value, false)
     }
 
-    /// Whether a value is without control bytes and surrounding spaces (RFC 9113 section 8.2.1).
-    pub(crate) fn is_plain_value(value: &[u8]) -> bool {
+    /// Whether the name of a field is plain.
+    pub(crate) fn is_plain_name(name: &[u8]) -> bool {
+        Name::of(name.strip_prefix(b":").unwrap_or(name)) == Name::Plain
+    }
+
+    /// Whether a value is without control bytes and surrounding spaces (RFC 9113 section 8.2.1);
+    /// `clean` means that the former is known.
+    #[inline]
+    pub(crate) fn is_plain_value(value: &[u8], clean: bool) -> bool {
         let space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-        is_clean_value(value) && !space(value.first()) && !space(value.last())
+        (clean || is_clean_value(value)) && !space(value.first()) && !space(value.last())
     }
 
     /// Whether another field with this length of name and value is within the limits. If not, the
     /// block has overflowed.
     #[inline]
     pub(crate) fn has_room(&mut self, len: usize, limits: &BlockLimits) -> bool {
-        if self.overflow.is_none() {
-            if self.size + len > limits.bytes {
-                self.overflow = Some(Overflow::Bytes);
-            } else if self.entries.len() >= limits.fields {
-                self.overflow = Some(Overflow::Fields);
-            }
+        let fits = self.size + len <= limits.bytes && self.entries.len() < limits.fields;
+        if !fits {
+            self.note_overflow(len, limits);
         }
         self.overflow.is_none()
     }
 
-    /// As [`Self::has_room`], for a field whose bytes are there already: they are removed if not.
+    #[cold]
+    fn note_overflow(&mut self, len: usize, limits: &BlockLimits) {
+        let bytes = self.size + len > limits.bytes;
+        self.overflow.get_or_insert(if bytes { Overflow::Bytes } else { Overflow::Fields });
+    }
+
+    /// Appends a field, given as its line in two pieces and the lengths of its name and value,
+    /// within the limits.
     #[inline]
-    pub(crate) fn has_room_for_open(&mut self, mark: Mark, limits: &BlockLimits) -> bool {
-        let len = mark.name.len() + (self.bytes.len() - mark.value);
-        let has_room = self.has_room(len, limits);
-        if !has_room {
-            self.bytes.truncate(mark.name.start as usize);
+    pub(crate) fn push_line(
+        &mut self,
+        [head, tail]: [&[u8]; 2],
+        (name, value): (usize, usize),
+        known: Known,
+        plain: bool,
+        limits: &BlockLimits,
+    ) {
+        if !self.has_room(name + value, limits) {
+            return;
         }
-        has_room
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(head);
+        if !tail.is_empty() {
+            self.bytes.extend_from_slice(tail);
+        }
+        let value_start = start + name + BETWEEN.len();
+        self.entries.push(Entry {
+            name: Span::new(start, start + name),
+            value: Span::new(value_start, value_start + value),
+            known,
+        });
+        self.size += name + value;
+        self.odd |= !plain;
     }
 
     /// Begins a field.
@@ -157,7 +184,7 @@ impl FieldBlock {
     #[inline]
     pub(crate) fn end_name(&mut self, start: usize) -> Mark {
         let name = Span::new(start, self.bytes.len());
-        self.bytes.extend_from_slice(b": ");
+        self.bytes.extend_from_slice(BETWEEN);
         Mark { name, value: self.bytes.len() }
     }
 
@@ -167,11 +194,34 @@ impl FieldBlock {
         (mark.name.of(&self.bytes), self.bytes.get(mark.value..).unwrap_or_default())
     }
 
+    /// The line of the field that is being built, without its end.
+    #[inline]
+    pub(crate) fn open_line(&self, mark: Mark) -> &[u8] {
+        self.bytes.get(mark.name.start as usize..).unwrap_or_default()
+    }
+
+    /// The value is complete: the field becomes part of the block, or its bytes are removed if a
+    /// limit is exceeded.
+    #[inline]
+    pub(crate) fn end_or_drop(
+        &mut self,
+        mark: Mark,
+        known: Known,
+        plain: bool,
+        limits: &BlockLimits,
+    ) {
+        if self.has_room(mark.name.len() + (self.bytes.len() - mark.value), limits) {
+            self.end_value(mark, known, plain);
+        } else {
+            self.bytes.truncate(mark.name.start as usize);
+        }
+    }
+
     /// The value is complete.
     #[inline]
-    pub(crate) fn end_value(&mut self, mark: Mark, known: Known, plain: bool) {
+    fn end_value(&mut self, mark: Mark, known: Known, plain: bool) {
         let value = Span::new(mark.value, self.bytes.len());
-        self.bytes.extend_from_slice(b"\r\n");
+        self.bytes.extend_from_slice(AFTER);
         self.entries.push(Entry { name: mark.name, value, known });
         self.size += mark.name.len() + value.len();
         self.odd |= !plain;
@@ -219,6 +269,13 @@ impl Name {
             }
         }
         found
+    }
+}
+
+impl Mark {
+    /// The length of the name.
+    pub(crate) fn name_len(self) -> usize {
+        self.name.len()
     }
 }
 

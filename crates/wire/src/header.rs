@@ -77,8 +77,8 @@ pub struct Entry {
 }
 
 /// The bytes between a name and its value, and after the value.
-const BETWEEN: &[u8; 2] = b": ";
-const AFTER: &[u8; 2] = b"\r\n";
+pub(crate) const BETWEEN: &[u8; 2] = b": ";
+pub(crate) const AFTER: &[u8; 2] = b"\r\n";
 
 /// An ordered list of header lines over one arena of bytes. Order, case and duplicates are kept.
 ///

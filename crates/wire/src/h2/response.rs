@@ -136,7 +136,7 @@ fn check_odd(entry: &Entry, arena: &[u8]) -> Result<(), FieldsError> {
     if Name::of(entry.name.of(arena)) == Name::Refused {
         return Err(FieldsFault::Name.at(entry.name));
     }
-    if !FieldBlock::is_plain_value(entry.value.of(arena)) {
+    if !FieldBlock::is_plain_value(entry.value.of(arena), false) {
         return Err(FieldsFault::Value.at(Span { start: entry.name.start, end: entry.value.end }));
     }
     Ok(())

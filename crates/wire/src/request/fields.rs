@@ -164,7 +164,7 @@ impl RequestFields {
             Name::Underscored => rules.underscores,
             Name::Odd => false,
         };
-        if !FieldBlock::is_plain_value(entry.value.of(text)) {
+        if !FieldBlock::is_plain_value(entry.value.of(text), false) {
             let fault = RequestFault::FieldValue { entry: *entry };
             return Err(RequestError { fault, span: entry.value });
         }

@@ -108,23 +108,14 @@ impl Decoder {
         out: &mut FieldBlock,
     ) -> Result<(), HpackError> {
         if let Some(field) = FIELDS.get(index.wrapping_sub(1)) {
-            if out.has_room(field.name.len() + field.value.len(), limits) {
-                let mark = out.begin();
-                out.bytes_mut().extend_from_slice(field.name.as_bytes());
-                let mark = out.end_name(mark);
-                out.bytes_mut().extend_from_slice(field.value.as_bytes());
-                out.end_value(mark, field.known, true);
-            }
+            let pieces = [field.line.as_bytes(), &[]];
+            let lengths = (field.name.len(), field.value.len());
+            out.push_line(pieces, lengths, field.known, true, limits);
             return Ok(());
         }
         let field = self.dynamic(index)?;
-        if out.has_room(field.len(), limits) {
-            let mark = out.begin();
-            append(out.bytes_mut(), self.table.name(field));
-            let mark = out.end_name(mark);
-            append(out.bytes_mut(), self.table.value(field));
-            out.end_value(mark, field.known, field.plain);
-        }
+        let lengths = (field.name_len(), field.len() - field.name_len());
+        out.push_line(self.table.line(field), lengths, field.known, field.plain, limits);
         Ok(())
     }
 
@@ -137,40 +128,42 @@ impl Decoder {
         out: &mut FieldBlock,
         insert: bool,
     ) -> Result<(), HpackError> {
-        let mark = out.begin();
+        let start = out.begin();
         let known = self.name(index, input, out)?;
-        let mark = out.end_name(mark);
-        string(input, out.bytes_mut())?;
+        let mark = out.end_name(start);
+        let clean = string(input, out.bytes_mut())?;
         let (name, value) = out.open(mark);
-        let known = known.unwrap_or_else(|| Known::from_name(name));
-        let plain = FieldBlock::is_plain(name, value);
+        let (known, plain_name) = match known {
+            Some((known, plain)) => (known, plain || FieldBlock::is_plain_name(name)),
+            None => (Known::from_name(name), FieldBlock::is_plain_name(name)),
+        };
+        let plain = plain_name && FieldBlock::is_plain_value(value, clean);
         if insert {
-            self.table.insert(name, value, known, plain);
+            self.table.insert([out.open_line(mark), b"\r\n"], mark.name_len(), known, plain);
         }
-        if out.has_room_for_open(mark, limits) {
-            out.end_value(mark, known, plain);
-        }
+        out.end_or_drop(mark, known, plain, limits);
         Ok(())
     }
 
-    /// Appends the name of a literal field; returns its id if it is that of a table.
+    /// Appends the name of a literal field; returns its id, and whether it is surely plain, if it is
+    /// that of a table.
     fn name(
         &self,
         index: usize,
         input: &mut &[u8],
         out: &mut FieldBlock,
-    ) -> Result<Option<Known>, HpackError> {
+    ) -> Result<Option<(Known, bool)>, HpackError> {
         if index == 0 {
             string(input, out.bytes_mut())?;
             return Ok(None);
         }
         if let Some(field) = FIELDS.get(index - 1) {
             out.bytes_mut().extend_from_slice(field.name.as_bytes());
-            return Ok(Some(field.known));
+            return Ok(Some((field.known, true)));
         }
         let field = self.dynamic(index)?;
         append(out.bytes_mut(), self.table.name(field));
-        Ok(Some(field.known))
+        Ok(Some((field.known, field.plain)))
     }
 }
 
@@ -180,9 +173,10 @@ fn append(out: &mut Vec<u8>, [head, tail]: [&[u8]; 2]) {
     out.extend_from_slice(tail);
 }
 
-/// Appends the text of a string (RFC 7541 section 5.2).
+/// Appends the text of a string (RFC 7541 section 5.2). Returns whether it surely has no control
+/// bytes.
 #[inline]
-fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, HpackError> {
     let Some(&first) = input.first() else {
         return Err(HpackError("the block ends in a field"));
     };
@@ -195,5 +189,5 @@ fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
         return huffman::decode(text, out);
     }
     out.extend_from_slice(text);
-    Ok(())
+    Ok(false)
 }

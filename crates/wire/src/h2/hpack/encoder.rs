@@ -105,7 +105,7 @@ impl Encoder {
             && let Some(field) = self.table.get(age)
             && field.known == known
             && table::is(self.table.value(field), value)
-            && table::is(self.table.name(field), name)
+            && (known != Known::Other || table::is(self.table.name(field), name))
         {
             return Found::Whole(super::static_table::COUNT + 1 + age);
         }
@@ -123,7 +123,7 @@ impl Encoder {
         if !insert {
             return Found::Literal(index);
         }
-        self.table.insert(name, value, known, true);
+        self.table.insert([name, b": ", value, b"\r\n"], name.len(), known, true);
         self.inserted = self.inserted.wrapping_add(1).max(1);
         self.memory.keep(hash, self.inserted);
         if static_index == 0 {

@@ -10,7 +10,11 @@ const OVERHEAD: usize = 32;
 /// The first size of the ring, in bytes.
 const FIRST: usize = 256;
 
-/// A dynamic table.
+/// What a field's line has besides name and value: less than [`OVERHEAD`], so that the bytes of a table
+/// never exceed its size.
+const PUNCTUATION: usize = 4;
+
+/// A dynamic table. Fields are kept as lines of HTTP/1 (`name: value` and CRLF), as blocks have them.
 ///
 /// Invariants: `bytes` has a power of two of bytes or none, and the fields' bytes lie in it one after
 /// another, the oldest first, up to `end`. `size` is at most `limit`.
@@ -28,7 +32,7 @@ pub(super) struct Table {
 /// A field of a table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
-    /// The place of the name, which the value follows.
+    /// The place of the line.
     start: u32,
     name_len: u16,
     value_len: u16,
@@ -40,8 +44,15 @@ pub(super) struct Field {
 
 impl Field {
     /// The length of name and value.
+    #[inline]
     pub(super) fn len(self) -> usize {
-        usize::from(self.name_len) + usize::from(self.value_len)
+        self.name_len() + usize::from(self.value_len)
+    }
+
+    /// The length of the name.
+    #[inline]
+    pub(super) fn name_len(self) -> usize {
+        usize::from(self.name_len)
     }
 }
 
@@ -77,37 +88,52 @@ impl Table {
         }
     }
 
-    /// Adds a field. One that exceeds the whole table empties it (RFC 7541 section 4.4). Returns
-    /// whether it is in.
-    pub(super) fn insert(&mut self, name: &[u8], value: &[u8], known: Known, plain: bool) -> bool {
-        let size = name.len() + value.len() + OVERHEAD;
-        self.make_room(size);
-        if size > self.limit {
+    /// Adds a field, given as its line in pieces, and the length of its name. One that exceeds the
+    /// whole table empties it (RFC 7541 section 4.4). Returns whether it is in.
+    pub(super) fn insert<const N: usize>(
+        &mut self,
+        line: [&[u8]; N],
+        name_len: usize,
+        known: Known,
+        plain: bool,
+    ) -> bool {
+        let line_len: usize = line.iter().map(|piece| piece.len()).sum();
+        let len = line_len - PUNCTUATION;
+        self.make_room(len + OVERHEAD);
+        if len + OVERHEAD > self.limit {
             return false;
         }
-        let (Ok(name_len), Ok(value_len)) = (name.len().try_into(), value.len().try_into()) else {
+        let (Ok(name_len), Ok(value_len)) = (name_len.try_into(), (len - name_len).try_into())
+        else {
             debug_assert!(false, "the limit is below the range of lengths");
             return false;
         };
-        self.grow(self.live() + name.len() + value.len());
+        self.grow(self.live() + line_len);
         let start = self.end;
-        self.append(name);
-        self.append(value);
+        for piece in line {
+            self.append(piece);
+        }
         self.fields.push_front(Field { start, name_len, value_len, known, plain });
-        self.size += size;
+        self.size += len + OVERHEAD;
         true
     }
 
-    /// The name of a field, in two pieces as it may go round the ring.
+    /// The line of a field, in two pieces as it may go round the ring.
+    #[inline]
+    pub(super) fn line(&self, field: Field) -> [&[u8]; 2] {
+        self.pieces(field.start, field.len() + PUNCTUATION)
+    }
+
+    /// The name of a field, in two pieces.
     #[inline]
     pub(super) fn name(&self, field: Field) -> [&[u8]; 2] {
-        self.pieces(field.start, usize::from(field.name_len))
+        self.pieces(field.start, field.name_len())
     }
 
     /// The value of a field, in two pieces.
     #[inline]
     pub(super) fn value(&self, field: Field) -> [&[u8]; 2] {
-        let start = field.start.wrapping_add(u32::from(field.name_len));
+        let start = field.start.wrapping_add(u32::from(field.name_len) + 2);
         self.pieces(start, usize::from(field.value_len))
     }
 
@@ -121,7 +147,7 @@ impl Table {
 
     /// The bytes that fields take.
     fn live(&self) -> usize {
-        self.size - OVERHEAD * self.fields.len()
+        self.size - (OVERHEAD - PUNCTUATION) * self.fields.len()
     }
 
     /// Drops the oldest fields until this size fits, or all.
@@ -153,7 +179,9 @@ impl Table {
         let straight = text.len().min(self.bytes.len() - at);
         let (head, tail) = text.split_at(straight);
         self.bytes[at..at + straight].copy_from_slice(head);
-        self.bytes[..tail.len()].copy_from_slice(tail);
+        if !tail.is_empty() {
+            self.bytes[..tail.len()].copy_from_slice(tail);
+        }
         self.end = self.end.wrapping_add(text.len() as u32);
     }
 
@@ -199,7 +227,8 @@ mod tests {
                 let fits = size(&pair) <= limit;
                 let known = Known::Other;
                 let (name, value) = (pair.0.as_bytes(), pair.1.as_bytes());
-                assert_eq!(table.insert(name, value, known, true), fits);
+                let line = [name, b": ", value, b"\r\n"];
+                assert_eq!(table.insert(line, name.len(), known, true), fits);
                 model.insert(0, pair);
                 while model.iter().map(size).sum::<usize>() > limit {
                     model.pop();
@@ -213,15 +242,15 @@ mod tests {
     #[test]
     fn another_limit() {
         let mut table = Table::new(200);
-        for value in [b"1", b"2", b"3"] {
-            table.insert(b"a", value, Known::Other, true);
+        for value in [b"1" as &[u8], b"2", b"3"] {
+            table.insert([b"a: ", value, b"\r\n"], 1, Known::Other, true);
         }
         table.set_limit(70);
         assert_eq!(shown(&table), [("a".to_owned(), "3".to_owned()), ("a".into(), "2".into())]);
         table.set_limit(0);
         assert_eq!((table.len(), table.bytes.capacity()), (0, 0));
         table.set_limit(100);
-        assert!(table.insert(b"b", b"4", Known::Other, true));
+        assert!(table.insert([b"b: 4\r\n"], 1, Known::Other, true));
         assert_eq!(shown(&table), [("b".to_owned(), "4".to_owned())]);
     }
 }

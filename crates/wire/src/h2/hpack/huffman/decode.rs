@@ -2,6 +2,7 @@
 
 use super::super::HpackError;
 use super::{CODES, Code, END, LIMITS, LONGEST, OFFSETS, SYMBOLS};
+use crate::words;
 
 /// The number of bits that a row stands for: two of the usual codes (5 to 8 bits) mostly fit, and
 /// the table is 8 KiB.
@@ -66,25 +67,20 @@ impl Bits<'_> {
     /// Fills the window to at least 56 bits, or with all that is left.
     #[inline]
     fn fill(&mut self) {
-        if let Some(word) = self.input.first_chunk::<8>() {
-            // The first bits of a byte that does not fit come again at the next time.
-            let bytes = (63 - self.held) / 8;
-            self.window |= u64::from_be_bytes(*word) >> self.held;
-            self.held += 8 * bytes;
-            self.input = &self.input[bytes as usize..];
-            return;
-        }
-        while self.held <= 56 {
-            let Some((&byte, rest)) = self.input.split_first() else { return };
-            self.window |= u64::from(byte) << (56 - self.held);
-            self.held += 8;
-            self.input = rest;
-        }
+        let word = match self.input.first_chunk::<8>() {
+            Some(word) => u64::from_be_bytes(*word),
+            None => words::load(self.input).swap_bytes(),
+        };
+        // The first bits of a byte that does not fit come again at the next time.
+        let bytes = ((63 - self.held) as usize / 8).min(self.input.len());
+        self.window |= word >> self.held;
+        self.held += 8 * bytes as u32;
+        self.input = self.input.get(bytes..).unwrap_or_default();
     }
 
     #[inline]
     fn row(&self) -> Row {
-        ROWS[(self.window >> (64 - WIDTH)) as usize]
+        ROWS[(self.window >> (u64::BITS - WIDTH)) as usize]
     }
 
     #[inline]
@@ -94,45 +90,67 @@ impl Bits<'_> {
     }
 }
 
-/// Appends the text of a coded string.
-pub(in super::super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+/// The number of rows that are taken from a full window at once, whose symbols are written at once.
+const AT_ONCE: u32 = 4;
+
+/// The number of bytes behind the text that are written to.
+const SLACK: usize = 8;
+
+/// Appends the text of a coded string. Returns whether it surely has no control bytes.
+pub(in super::super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<bool, HpackError> {
     let start = out.len();
-    // The shortest codes have five bits; rows are written as a whole.
-    out.resize(start + coded.len() * 8 / 5 + 2, 0);
-    let length = decode_into(coded, &mut out[start..]);
-    out.truncate(start + *length.as_ref().unwrap_or(&0));
-    length.map(|_| ())
+    // The shortest codes have five bits.
+    out.resize(start + coded.len() * 8 / 5 + SLACK, 0);
+    let result = decode_into(coded, &mut out[start..]);
+    out.truncate(start + result.as_ref().map_or(0, |(length, _)| *length));
+    result.map(|(_, clean)| clean)
 }
 
-/// Decodes into room for all symbols and one more; returns their number.
-fn decode_into(coded: &[u8], room: &mut [u8]) -> Result<usize, HpackError> {
+/// Decodes into room for all symbols and [`SLACK`]; returns their number, and whether all of them
+/// have short codes, as no control byte has.
+fn decode_into(coded: &[u8], room: &mut [u8]) -> Result<(usize, bool), HpackError> {
     let mut bits = Bits { input: coded, window: 0, held: 0 };
-    let mut at = 0;
+    let (mut at, mut clean) = (0, true);
     loop {
         bits.fill();
-        while bits.held >= WIDTH {
-            let row = bits.row();
+        while bits.held >= AT_ONCE * WIDTH {
+            let (mut text, mut count) = (0, 0);
+            let mut row = bits.row();
+            for _ in 0..AT_ONCE {
+                // Behind a long code nothing changes any more.
+                text |= u64::from(u16::from_le_bytes(row.symbols)) << (8 * count);
+                count += u32::from(row.count);
+                bits.skip(u32::from(row.bits));
+                row = bits.row();
+            }
+            room[at..at + SLACK].copy_from_slice(&text.to_le_bytes());
+            at += count as usize;
+            bits.fill();
             if row.count == 0 {
                 break;
             }
+        }
+        // A long code, or the end.
+        let row = bits.row();
+        if row.count > 0 && bits.held >= WIDTH {
             room[at..at + 2].copy_from_slice(&row.symbols);
             at += usize::from(row.count);
             bits.skip(u32::from(row.bits));
-        }
-        if bits.held < WIDTH && !bits.input.is_empty() {
             continue;
         }
-        // A long code, or the end.
-        bits.fill();
         match one(&mut bits)? {
-            Some(symbol) => room[at] = symbol,
-            None => return Ok(at),
+            Some(symbol) => {
+                room[at] = symbol;
+                clean &= row.count > 0;
+            }
+            None => return Ok((at, clean)),
         }
         at += 1;
     }
 }
 
 /// The next symbol, by comparing with the limits of all lengths; None at the end.
+#[inline(never)]
 fn one(bits: &mut Bits<'_>) -> Result<Option<u8>, HpackError> {
     let next = (bits.window >> 32) as u32;
     let length = (5..LONGEST).find(|&length| next < LIMITS[length]).unwrap_or(LONGEST);
@@ -168,7 +186,7 @@ mod tests {
         let mut out = Vec::new();
         let result = decode(coded, &mut out);
         assert!(result.is_ok() || out.is_empty(), "nothing is left of a broken string");
-        result.map(|()| out).map_err(|error| error.0)
+        result.map(|_| out).map_err(|error| error.0)
     }
 
     #[test]
@@ -192,6 +210,20 @@ mod tests {
         assert_eq!(run(&[0xff; 4]), end);
         assert_eq!(run(&[0xff; 9]), end);
         assert_eq!(run(&[0x1f, 0xff, 0xff, 0xff, 0xff]), end);
+    }
+
+    /// What is called clean has no control bytes, whatever the table of rows holds.
+    #[test]
+    fn control_bytes_are_noticed() {
+        for byte in 0..=u8::MAX {
+            for text in [vec![byte], [b"abcdefgh", &[byte][..], b"abcdefgh"].concat()] {
+                let (mut coded, mut out) = (Vec::new(), Vec::new());
+                super::super::encode(&text, &mut coded);
+                let clean = decode(&coded, &mut out).expect("valid");
+                assert!(!clean || crate::header::is_clean_value(&text), "{byte}");
+                assert!(clean || !byte.is_ascii_alphanumeric(), "{byte}");
+            }
+        }
     }
 
     /// Strings of every length pass all boundaries of the window.
