@@ -100,15 +100,28 @@ fn is_secret(known: Known) -> bool {
 
 /// Writes a string in its shorter form.
 fn string(out: &mut Vec<u8>, text: &[u8]) {
-    let coded = huffman::encoded_len(text);
-    if coded < text.len() {
-        integer::write(out, 0x80, 7, coded);
-        huffman::encode(text, out);
+    let at = out.len();
+    if text.len() <= ONE_BYTE {
+        // The length follows.
+        out.push(0);
+        if huffman::encode(text, out) {
+            out[at] = 0x80 | (out.len() - at - 1) as u8;
+            return;
+        }
+        out[at] = text.len() as u8;
     } else {
+        integer::write(out, 0x80, 7, huffman::encoded_len(text));
+        if huffman::encode(text, out) {
+            return;
+        }
+        out.truncate(at);
         integer::write(out, 0, 7, text.len());
-        out.extend_from_slice(text);
     }
+    out.extend_from_slice(text);
 }
+
+/// The longest length that takes one byte.
+const ONE_BYTE: usize = 126;
 
 /// Names up to this length need no allocation to be put into lower case.
 const USUAL_NAME: usize = 64;

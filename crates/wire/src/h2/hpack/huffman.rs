@@ -85,24 +85,42 @@ pub(super) fn encoded_len(text: &[u8]) -> usize {
     bits.div_ceil(8)
 }
 
-/// Appends the coded form.
-pub(super) fn encode(text: &[u8], out: &mut Vec<u8>) {
+/// Appends the coded form if it is shorter than the text. Returns whether it is.
+pub(super) fn encode(text: &[u8], out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    // Words are written as a whole.
+    out.resize(start + text.len() + WORD, 0);
+    let length = encode_into(text, &mut out[start..]);
+    out.truncate(start + length.unwrap_or(0));
+    length.is_some()
+}
+
+/// What is written at once, in bytes.
+const WORD: usize = 4;
+
+/// Codes a text into room for it and [`WORD`]; returns the length, if it is shorter than the text.
+#[inline]
+fn encode_into(text: &[u8], room: &mut [u8]) -> Option<usize> {
     // The last `held` bits of `bits` are not written yet; fewer than 32 before each symbol.
-    let (mut bits, mut held) = (0_u64, 0);
+    let (mut bits, mut held, mut at) = (0_u64, 0, 0);
     for &byte in text {
         let code = CODES[usize::from(byte)];
         bits = bits << code.length | u64::from(code.bits);
         held += code.length;
         if held >= 32 {
             held -= 32;
-            out.extend_from_slice(&((bits >> held) as u32).to_be_bytes());
+            let word = ((bits >> held) as u32).to_be_bytes();
+            room.get_mut(at..)?.first_chunk_mut()?.clone_from(&word);
+            at += WORD;
         }
     }
     if held > 0 {
         // Padded with the first bits of the end's code, which are ones.
         let last = (bits << (32 - held)) as u32 | (u32::MAX >> held);
-        out.extend_from_slice(&last.to_be_bytes()[..held.div_ceil(8) as usize]);
+        room.get_mut(at..)?.first_chunk_mut()?.clone_from(&last.to_be_bytes());
+        at += held.div_ceil(8) as usize;
     }
+    (at < text.len()).then_some(at)
 }
 
 #[cfg(test)]
@@ -133,9 +151,11 @@ mod tests {
             for byte in 0..=255 {
                 for after in 0..9 {
                     let text = [&b"01234567"[..before], &[byte], &b"~~~aaaaa"[..after]].concat();
-                    let mut coded = Vec::new();
-                    encode(&text, &mut coded);
-                    assert_eq!(coded.len(), encoded_len(&text));
+                    let mut coded = vec![0; 4 * text.len() + WORD];
+                    // The room is for any length, but what is not shorter is not wanted.
+                    let length = encode_into(&text, &mut coded);
+                    assert_eq!(length.is_some(), encoded_len(&text) < text.len());
+                    coded.truncate(encoded_len(&text));
                     let mut decoded = b"kept".to_vec();
                     decode(&coded, &mut decoded).expect("valid");
                     assert_eq!(decoded, [b"kept", &text[..]].concat());
