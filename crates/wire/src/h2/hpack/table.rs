@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::header::Known;
+use crate::words;
 
 /// What a field counts besides its bytes (RFC 7541 section 4.1).
 const OVERHEAD: usize = 32;
@@ -201,8 +202,10 @@ impl Table {
 /// Whether two pieces make up this text.
 #[inline]
 pub(super) fn is([head, tail]: [&[u8]; 2], text: &[u8]) -> bool {
-    head.len() + tail.len() == text.len()
-        && text.split_at_checked(head.len()).is_some_and(|(a, b)| a == head && b == tail)
+    if tail.is_empty() {
+        return words::same(head, text);
+    }
+    text.split_at_checked(head.len()).is_some_and(|(a, b)| a == head && b == tail)
 }
 
 #[cfg(test)]

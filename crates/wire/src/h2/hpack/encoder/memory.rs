@@ -3,15 +3,18 @@
 use crate::header::Known;
 use crate::words;
 
-/// The number of remembered hashes, of fields and names: several times what the responses of one
-/// site have in common. A hash replaces another one in its slot.
-const SLOTS: usize = 64;
+/// The number of sets of slots.
+const SETS: usize = 16;
+
+/// The number of slots in a set, among which a hash has any. Together there are 64, several times what
+/// the heads of one site have in common.
+const WAYS: usize = 4;
 
 /// Hashes of earlier fields, and the numbers of those in the table.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// None until the first field.
-    slots: Option<Box<[Slot; SLOTS]>>,
+    sets: Option<Box<[[Slot; WAYS]; SETS]>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,25 +40,36 @@ impl Memory {
     /// What is remembered of a hash, which now has occurred.
     #[inline]
     pub(super) fn look(&mut self, hash: u64) -> Seen {
-        let slot = self.slot(hash);
-        if slot.mark != hash as u32 {
-            *slot = Slot { mark: hash as u32, number: 0 };
-            return Seen::Never;
+        let set = self.set(hash);
+        for slot in &*set {
+            if slot.mark == hash as u32 {
+                return if slot.number == 0 { Seen::Before } else { Seen::Inserted(slot.number) };
+            }
         }
-        if slot.number == 0 { Seen::Before } else { Seen::Inserted(slot.number) }
+        add(set, hash as u32);
+        Seen::Never
     }
 
-    /// Remembers that the field was put into the table.
+    /// Remembers that the field was put into the table. Its hash has occurred just before.
     #[inline]
     pub(super) fn keep(&mut self, hash: u64, number: u32) {
-        *self.slot(hash) = Slot { mark: hash as u32, number };
+        if let Some(slot) = self.set(hash).iter_mut().find(|slot| slot.mark == hash as u32) {
+            slot.number = number;
+        }
     }
 
     #[inline]
-    fn slot(&mut self, hash: u64) -> &mut Slot {
-        let slots = self.slots.get_or_insert_with(|| Box::new([Slot::default(); SLOTS]));
-        &mut slots[(hash >> 58) as usize % SLOTS]
+    fn set(&mut self, hash: u64) -> &mut [Slot; WAYS] {
+        let sets = self.sets.get_or_insert_with(|| Box::new([[Slot::default(); WAYS]; SETS]));
+        &mut sets[(hash >> 60) as usize % SETS]
     }
+}
+
+/// Adds a hash in the place of the oldest that is not in the table, or of the oldest.
+fn add(set: &mut [Slot; WAYS], mark: u32) {
+    let place = set.iter().rposition(|slot| slot.number == 0).unwrap_or(WAYS - 1);
+    set[..=place].rotate_right(1);
+    set[0] = Slot { mark, number: 0 };
 }
 
 /// The hash of a name in lower case.
