@@ -1,15 +1,14 @@
-//! The cost of heads in HTTP/2, alone: nanoseconds to decode a request's block and build its head, and
-//! to write a response's.
+//! The cost of heads in HTTP/2, alone: to decode a request's block and build its head, to write a
+//! response's, and to read an upstream's.
 //!
-//!     cargo bench -p weir-wire --bench heads [NAME TIMES]
+//!     cargo bench -p weir-wire --bench heads -- NAME TIMES
 //!
-//! With a name and a number, it runs that row so many times and prints nothing, for callgrind: the
-//! difference between two numbers is the cost in instructions.
+//! runs a row so many times, for callgrind: the difference between two numbers of times is the cost in
+//! instructions. Without arguments it names the rows.
 #![allow(clippy::unwrap_used, reason = "a failure of a measurement is a panic")]
-#![allow(clippy::print_stdout, reason = "it prints its table")]
+#![allow(clippy::print_stdout, reason = "it prints the names of its rows")]
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use weir_wire::field_block::{BlockLimits, FieldBlock};
 use weir_wire::h2::hpack::{Decoder, Encoder};
@@ -179,15 +178,11 @@ fn respond(table: u32, times: u32, mut change: impl FnMut(usize, &'static [u8]) 
 fn main() {
     let arguments: Vec<String> =
         std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if let [name, times] = &arguments[..] {
-        let (_, run) = ROWS.iter().find(|(row, _)| row == name).unwrap();
-        return run(times.parse().unwrap());
-    }
-    println!("| head | ns |\n|---|---|");
-    for (name, run) in ROWS {
-        run(1000);
-        let start = Instant::now();
-        run(20_000);
-        println!("| {name} | {} |", start.elapsed().as_nanos() / 20_000);
+    match &arguments[..] {
+        [name, times] => {
+            let (_, run) = ROWS.iter().find(|(row, _)| row == name).unwrap();
+            run(times.parse().unwrap());
+        }
+        _ => ROWS.iter().for_each(|(name, _)| println!("{name}")),
     }
 }
