@@ -6,9 +6,10 @@
 //! ```
 //!
 //! Only the driver touches the socket. A stream puts its output into the machine
-//! (`weir_wire::h2::Connection`) and has the driver's task run at the end of the loop's turn, so that
-//! what all streams have written in a turn leaves with one call. What a stream receives is copied once,
-//! from the driver's input to buffers of its entry, which the request takes over as they are.
+//! (`weir_wire::h2::Connection`) and has the driver's task run at the end of the loop's turn, so
+//! that what all streams have written in a turn leaves with one call. What a stream receives is
+//! copied once, from the driver's input to buffers of its entry, which the request takes over as
+//! they are.
 //!
 //! Memory is bounded by what is granted: received bytes that no request has taken by
 //! [`CONNECTION_WINDOW`] per connection and the stream's window per stream, output by
