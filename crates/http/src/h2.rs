@@ -13,8 +13,9 @@
 //!
 //! Memory is bounded by what is granted: received bytes that no request has taken by
 //! [`CONNECTION_WINDOW`] per connection and the stream's window per stream, output by
-//! `weir_wire::h2::OUTPUT_LIMIT` for bodies and what `Connection::takes_input` allows in all, beyond which
-//! nothing more is read. A driver holds an input buffer only while there are bytes in it.
+//! `weir_wire::h2::OUTPUT_LIMIT` for bodies and what `Connection::takes_input` allows in all,
+//! beyond which nothing more is read. A driver holds an input buffer only while there are bytes in
+//! it.
 
 mod asleep;
 mod close;
@@ -34,9 +35,9 @@ pub(crate) use link::Link;
 pub(crate) use stream::{Ended, Stream};
 pub(crate) use upkeep::Upkeep;
 
-/// The maximum number of received bytes of a connection that its requests have not taken: twice what
-/// 128 streams with the default window of 64 KiB can hold, so that streams that are not read do not
-/// stop the others.
+/// The maximum number of received bytes of a connection that its requests have not taken: twice
+/// what 128 streams with the default window of 64 KiB can hold, so that streams that are not read
+/// do not stop the others.
 pub(crate) const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! The cost of a connection of HTTP/2, alone, in instructions: so many small requests and responses, for
-//! callgrind. The difference between two numbers is the cost.
+//! The cost of a connection of HTTP/2, alone, in instructions: so many small requests and
+//! responses, for callgrind. The difference between two numbers is the cost.
 //!
 //!     cargo bench -p weir-wire --bench connection server|client TIMES
 #![allow(clippy::unwrap_used, reason = "a failure of a measurement is a panic")]

@@ -3,8 +3,8 @@
 //!
 //!     cargo bench -p weir-wire --bench heads -- NAME TIMES
 //!
-//! runs a row so many times, for callgrind: the difference between two numbers of times is the cost in
-//! instructions. Without arguments it names the rows.
+//! runs a row so many times, for callgrind: the difference between two numbers of times is the cost
+//! in instructions. Without arguments it names the rows.
 #![allow(clippy::unwrap_used, reason = "a failure of a measurement is a panic")]
 #![allow(clippy::print_stdout, reason = "it prints the names of its rows")]
 

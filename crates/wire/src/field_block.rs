@@ -4,11 +4,11 @@ use crate::header::{AFTER, BETWEEN, Entry, Known, Span, is_clean_value};
 
 /// Fields in order, with pseudo-fields where they stood.
 ///
-/// The bytes are lines in the form of HTTP/1 (`name: value` and CRLF), so that a request's head can be
-/// made of them where they are.
+/// The bytes are lines in the form of HTTP/1 (`name: value` and CRLF), so that a request's head can
+/// be made of them where they are.
 ///
-/// Invariants: every span of `entries` lies inside `bytes`; `size` is the sum of their lengths; and a
-/// block that has overflowed takes no further field.
+/// Invariants: every span of `entries` lies inside `bytes`; `size` is the sum of their lengths; and
+/// a block that has overflowed takes no further field.
 #[derive(Clone, Debug, Default)]
 pub struct FieldBlock {
     bytes: Vec<u8>,
@@ -98,8 +98,9 @@ pub enum Overflow {
 /// Building, for decoders: bytes of a name between `begin` and `end_name`, then those of the value
 /// up to `end_value`.
 impl FieldBlock {
-    /// Whether every name is lower-case letters, digits and `-`, after a colon in pseudo-fields, and
-    /// every value is without control bytes and surrounding spaces. Otherwise each is to be looked at.
+    /// Whether every name is lower-case letters, digits and `-`, after a colon in pseudo-fields,
+    /// and every value is without control bytes and surrounding spaces. Otherwise each is to be
+    /// looked at.
     pub(crate) fn is_plain_throughout(&self) -> bool {
         !self.odd
     }

@@ -1,7 +1,7 @@
 //! Header compression against another implementation, and with stories: the heads of connections.
 //!
-//! `WEIR_HPACK_STORIES` names a folder of stories in the format of the project hpack-test-case, all of
-//! which are run besides our own.
+//! `WEIR_HPACK_STORIES` names a folder of stories in the format of the project hpack-test-case, all
+//! of which are run besides our own.
 
 #[path = "hpack/pairs.rs"]
 mod pairs;

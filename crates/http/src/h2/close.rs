@@ -17,8 +17,8 @@ const DROPPED: usize = 16 * 1024;
 /// The number of such reads before other tasks have their turn.
 const DROPS_PER_TURN: usize = 8;
 
-/// How long a connection is read from before it is closed, so that the peer sees the last frames and not a reset
-/// (`lingering_time`, `lingering_timeout`).
+/// How long a connection is read from before it is closed, so that the peer sees the last frames
+/// and not a reset (`lingering_time`, `lingering_timeout`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Linger {
     /// In all.
@@ -28,8 +28,9 @@ pub(crate) struct Linger {
 }
 
 impl Driver {
-    /// Sends the rest of the output, within the send timeout, and closes the connection; with `linger`
-    /// after the peer has closed it or the time is up. Handles of streams that are left keep the socket.
+    /// Sends the rest of the output, within the send timeout, and closes the connection; with
+    /// `linger` after the peer has closed it or the time is up. Handles of streams that are left
+    /// keep the socket.
     pub(crate) async fn close(self, linger: Option<Linger>) {
         self.link.state.borrow_mut().lose();
         let mut deadline = Deadline::new();

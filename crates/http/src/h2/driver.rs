@@ -46,8 +46,8 @@ pub(crate) enum Closed {
     Idle,
 }
 
-/// The driver of a connection. Nothing is read or sent unless it is polled; if it is dropped, the streams
-/// are lost.
+/// The driver of a connection. Nothing is read or sent unless it is polled; if it is dropped, the
+/// streams are lost.
 pub(crate) struct Driver {
     pub(super) link: Rc<Link>,
     /// Received bytes, of which `used` have been processed. Unallocated between reads.
@@ -109,8 +109,8 @@ impl Driver {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// Like [`Driver::accept`]. While it is pending, the connection is served; poll it whenever the task
-    /// runs.
+    /// Like [`Driver::accept`]. While it is pending, the connection is served; poll it whenever the
+    /// task runs.
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Begun, Closed>> {
         match self.poll(cx) {
             Ok(Some(begun)) => Poll::Ready(Ok(begun)),

@@ -11,8 +11,8 @@ use super::link::State;
 use super::{Ended, Link, Stream};
 
 impl Link {
-    /// Processes `input` from `used` on, up to a request. Moves `used`; everything is used if there is
-    /// none.
+    /// Processes `input` from `used` on, up to a request. Moves `used`; everything is used if there
+    /// is none.
     ///
     /// # Errors
     /// The peer's fault, which has ended the connection.

@@ -1,5 +1,5 @@
-//! The output: sent at the end of the loop's turn, and filled again by the streams that wait, in the
-//! order of their priorities.
+//! The output: sent at the end of the loop's turn, and filled again by the streams that wait, in
+//! the order of their priorities.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
@@ -71,8 +71,8 @@ impl State {
         self.flushing -= told;
     }
 
-    /// Wakes streams that wait for room and have some now, as many as fill the output. They run before the
-    /// driver does at the end of the turn, which then looks again.
+    /// Wakes streams that wait for room and have some now, as many as fill the output. They run
+    /// before the driver does at the end of the turn, which then looks again.
     pub(super) fn wake_writers(&mut self) {
         let mut some = false;
         while let Some(stream) = self.machine.poll_writable() {

@@ -22,7 +22,8 @@ pub(crate) struct Stream {
 /// Why a stream is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// It was reset. `unprocessed`: the peer has not processed the request, which can be repeated safely.
+    /// It was reset. `unprocessed`: the peer has not processed the request, which can be repeated
+    /// safely.
     Reset { code: ErrorCode, unprocessed: bool },
     /// The connection has ended; likewise.
     Lost { unprocessed: bool },
@@ -71,8 +72,8 @@ impl Stream {
 
 /// Receiving.
 impl Stream {
-    /// The next head of the response, interim or final: its fields (see [`Stream::reuse`]), and whether
-    /// the stream has ended with it. (client)
+    /// The next head of the response, interim or final: its fields (see [`Stream::reuse`]), and
+    /// whether the stream has ended with it. (client)
     pub(crate) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
@@ -89,8 +90,8 @@ impl Stream {
         })
     }
 
-    /// Moves received bytes of the body behind the content of `into`, at most `most`, and grants the peer as
-    /// many. 0 at the end of the body. A whole buffer is not copied if `into` is empty.
+    /// Moves received bytes of the body behind the content of `into`, at most `most`, and grants
+    /// the peer as many. 0 at the end of the body. A whole buffer is not copied if `into` is empty.
     pub(crate) fn poll_data(
         &mut self,
         cx: &mut Context<'_>,
@@ -107,7 +108,8 @@ impl Stream {
         taken
     }
 
-    /// Ready when bytes or the end of the body can be taken: the number of bytes that have been received.
+    /// Ready when bytes or the end of the body can be taken: the number of bytes that have been
+    /// received.
     pub(crate) fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, Ended>> {
         self.with(|entry| match entry.unread() {
             0 => entry.poll_ended(cx),
@@ -178,8 +180,8 @@ impl Entry {
 
 /// Sending. The driver sends what is queued at the end of the turn.
 impl Stream {
-    /// Changes the machine in favour of this stream, unless the stream is of no more use. Returns the number
-    /// of bytes of output.
+    /// Changes the machine in favour of this stream, unless the stream is of no more use. Returns
+    /// the number of bytes of output.
     fn put(&self, change: impl FnOnce(&mut Connection)) -> usize {
         let state = &mut *self.state();
         if state.closed || state.entry(self.id).is_none_or(|entry| entry.gone.is_some()) {
@@ -198,8 +200,8 @@ impl Stream {
         count
     }
 
-    /// Queues a head; `end` if no body follows. Trailers are a head with `end`. Returns the number of bytes,
-    /// with those of frames.
+    /// Queues a head; `end` if no body follows. Trailers are a head with `end`. Returns the number
+    /// of bytes, with those of frames.
     pub(crate) fn send_head(
         &mut self,
         end: bool,
@@ -224,14 +226,14 @@ impl Stream {
         Poll::Pending
     }
 
-    /// Queues bytes of the body, at most what [`Stream::poll_room`] returned; `end` if they are the last.
-    /// Returns the number of bytes with those of frames.
+    /// Queues bytes of the body, at most what [`Stream::poll_room`] returned; `end` if they are the
+    /// last. Returns the number of bytes with those of frames.
     pub(crate) fn send_data(&mut self, bytes: &[u8], end: bool) -> usize {
         self.put(|machine| machine.send_data(self.id, bytes, end))
     }
 
-    /// Ready when what this stream has queued has left, or will at the end of this turn: the kernel has
-    /// taken all output so far.
+    /// Ready when what this stream has queued has left, or will at the end of this turn: the kernel
+    /// has taken all output so far.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let state = &mut *self.state();
         let (sent, blocked) = (state.sent, state.blocked);

@@ -1,4 +1,5 @@
-//! A stream as one side of a tunnel (RFC 9113 section 8.5, RFC 8441). Each direction ends by itself.
+//! A stream as one side of a tunnel (RFC 9113 section 8.5, RFC 8441). Each direction ends by
+//! itself.
 
 use std::io;
 use std::task::{Context, Poll, ready};

@@ -15,8 +15,8 @@ pub(crate) const PING_AFTER: Duration = Duration::from_secs(10);
 /// The peer's time to answer a ping.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pings of a silence, each after twice the time of the one before, up to this. Servers of gRPC close
-/// connections after three pings within five minutes without a response's bytes.
+/// Pings of a silence, each after twice the time of the one before, up to this. Servers of gRPC
+/// close connections after three pings within five minutes without a response's bytes.
 const QUICK_PINGS: u32 = 3;
 const SLOW_PINGS: Duration = Duration::from_secs(300);
 

@@ -1,8 +1,8 @@
 //! Header compression (RFC 7541).
 //!
-//! Memory: a side's dynamic table takes at most its size in bytes, rounded up to a power of two, and
-//! 12 bytes for each of at most size / 32 entries, which is 5.5 KiB with the usual 4,096. It grows as
-//! entries come. An encoder has another 512 bytes once it has written a block.
+//! Memory: a side's dynamic table takes at most its size in bytes, rounded up to a power of two,
+//! and 12 bytes for each of at most size / 32 entries, which is 5.5 KiB with the usual 4,096. It
+//! grows as entries come. An encoder has another 512 bytes once it has written a block.
 
 mod block_writer;
 mod decoder;

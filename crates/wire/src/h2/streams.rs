@@ -4,8 +4,8 @@ use super::stream::{NO_SLOT, Slot, State, Stream, StreamId};
 
 /// Streams that are not forgotten.
 ///
-/// Invariants: `index` has a power of two of places, at least twice as many as there are streams, or
-/// none; it has the slot of each stream where a search for its number from [`home`] on finds it.
+/// Invariants: `index` has a power of two of places, at least twice as many as there are streams,
+/// or none; it has the slot of each stream where a search for its number from [`home`] on finds it.
 #[derive(Debug)]
 pub(crate) struct Streams {
     slots: Vec<Stream>,

@@ -16,7 +16,8 @@ use crate::header::{Entry, Known, Seen, Span};
 /// Builds heads from fields, pseudo-fields first (RFC 9113 section 8.3, RFC 9114 section 4.3).
 ///
 /// A head's spans point into the bytes of the fields, which hold a request line in HTTP/1 form, for
-/// logs and variables, behind them. Cookies from several fields are joined (RFC 9113 section 8.2.3).
+/// logs and variables, behind them. Cookies from several fields are joined (RFC 9113 section
+/// 8.2.3).
 ///
 /// ```
 /// use weir_wire::field_block::FieldBlock;

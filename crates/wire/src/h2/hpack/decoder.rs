@@ -145,8 +145,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Appends the name of a literal field; returns its id, and whether it is surely plain, if it is
-    /// that of a table.
+    /// Appends the name of a literal field; returns its id, and whether it is surely plain, if it
+    /// is that of a table.
     fn name(
         &self,
         index: usize,

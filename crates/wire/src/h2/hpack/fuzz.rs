@@ -10,8 +10,8 @@ use crate::request::{Limits, RequestFields, Version};
 const WIDE: BlockLimits = BlockLimits { bytes: usize::MAX, fields: usize::MAX };
 const NARROW: BlockLimits = BlockLimits { bytes: 100, fields: 4 };
 
-/// Arbitrary blocks, each after a byte with its length; 255 changes the setting to 16 times the next
-/// byte. What limits leave out changes nothing else.
+/// Arbitrary blocks, each after a byte with its length; 255 changes the setting to 16 times the
+/// next byte. What limits leave out changes nothing else.
 ///
 /// # Panics
 /// If limits or the size of the table are not kept, or leaving fields out has an effect on others.

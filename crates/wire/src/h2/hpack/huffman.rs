@@ -1,7 +1,7 @@
 //! The Huffman code of strings (RFC 7541 section 5.2 and appendix B).
 //!
-//! The code is canonical: codes of one length are consecutive numbers in the order of their symbols,
-//! and follow those of smaller lengths. So the lengths tell everything.
+//! The code is canonical: codes of one length are consecutive numbers in the order of their
+//! symbols, and follow those of smaller lengths. So the lengths tell everything.
 
 mod decode;
 

@@ -1,4 +1,5 @@
-//! The dynamic table of either side (RFC 7541 section 2.3.2): a queue of fields over a ring of bytes.
+//! The dynamic table of either side (RFC 7541 section 2.3.2): a queue of fields over a ring of
+//! bytes.
 
 use std::collections::VecDeque;
 
@@ -11,14 +12,15 @@ const OVERHEAD: usize = 32;
 /// The first size of the ring, in bytes.
 const FIRST: usize = 256;
 
-/// What a field's line has besides name and value: less than [`OVERHEAD`], so that the bytes of a table
-/// never exceed its size.
+/// What a field's line has besides name and value: less than [`OVERHEAD`], so that the bytes of a
+/// table never exceed its size.
 const PUNCTUATION: usize = 4;
 
-/// A dynamic table. Fields are kept as lines of HTTP/1 (`name: value` and CRLF), as blocks have them.
+/// A dynamic table. Fields are kept as lines of HTTP/1 (`name: value` and CRLF), as blocks have
+/// them.
 ///
-/// Invariants: `bytes` has a power of two of bytes or none, and the fields' bytes lie in it one after
-/// another, the oldest first, up to `end`. `size` is at most `limit`.
+/// Invariants: `bytes` has a power of two of bytes or none, and the fields' bytes lie in it one
+/// after another, the oldest first, up to `end`. `size` is at most `limit`.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     bytes: Vec<u8>,

@@ -2,7 +2,8 @@
 
 use crate::header::Span;
 
-/// A malformed head or trailers (RFC 9113 section 8.1.1): a stream error PROTOCOL_ERROR of the peer.
+/// A malformed head or trailers (RFC 9113 section 8.1.1): a stream error PROTOCOL_ERROR of the
+/// peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FieldsError {
     /// The fault.

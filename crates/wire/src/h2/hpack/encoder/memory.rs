@@ -6,8 +6,8 @@ use crate::words;
 /// The number of sets of slots.
 const SETS: usize = 16;
 
-/// The number of slots in a set, among which a hash has any. Together there are 64, several times what
-/// the heads of one site have in common.
+/// The number of slots in a set, among which a hash has any. Together there are 64, several times
+/// what the heads of one site have in common.
 const WAYS: usize = 4;
 
 /// Hashes of earlier fields, and the numbers of those in the table.
