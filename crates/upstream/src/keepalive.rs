@@ -84,6 +84,13 @@ pub struct Pools<C>(Vec<Pool<C>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolId(usize);
 
+impl PoolId {
+    /// The index.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// The assigned indices, by the key of the group.
 #[derive(Debug, Default)]
 pub(crate) struct PoolIds(HashMap<String, PoolId>);

@@ -74,6 +74,7 @@ mod upstreams;
 mod view;
 mod zones;
 
+pub use address_key::AddressKey;
 pub use agent::{AgentAddress, AgentConfig, AgentView};
 pub use balance::method::{Moment, Request};
 pub use check::{CheckConfig, CheckCounts, CheckPlan, Finding, Probe, Probed, Probing};

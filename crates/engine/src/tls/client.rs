@@ -12,6 +12,7 @@ use super::keys::CertifiedKey;
 use super::names::Protocols;
 use super::offer::{Missing, Offer};
 use super::resumption::Sessions;
+use super::server::Alpn;
 use super::settings_error::SettingsError;
 use super::verify::{self, Judge, Purpose, Trust, Verdict};
 use crate::clock;
@@ -177,6 +178,22 @@ impl ClientTls {
         let identity = self.identity_with(key.chain());
         config.client_auth_cert_resolver = Arc::new(OneKey(key));
         Self { config: Arc::new(config), identity, ..self.clone() }
+    }
+
+    /// A copy that offers these protocols by ALPN.
+    #[must_use]
+    pub fn offering(&self, alpn: Alpn) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let mut digest = Parts::new();
+        digest.add(&self.common);
+        alpn.iter().for_each(|name| digest.add(name));
+        let common = digest.finish();
+        let mut both = Parts::new();
+        both.add(&self.identity.0);
+        both.add(&common);
+        let identity = ClientIdentity(both.finish());
+        Self { config: Arc::new(config), common, identity, ..self.clone() }
     }
 
     pub(super) fn config(&self) -> Arc<ClientConfig> {

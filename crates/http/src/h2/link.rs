@@ -49,6 +49,8 @@ pub(super) struct State {
     pub closed: bool,
     /// The peer will accept no more streams.
     pub leaving: bool,
+    /// The code of the peer's GOAWAY.
+    pub goaway: Option<ErrorCode>,
     pub task: Option<Task>,
     pub waker: Option<Waker>,
     /// Tasks that wait to open a stream, in line, each with its ticket.
@@ -70,6 +72,7 @@ impl State {
             scheduled: false,
             closed: false,
             leaving: false,
+            goaway: None,
             task: None,
             waker: None,
             line: VecDeque::new(),
@@ -240,6 +243,11 @@ impl Link {
     pub(crate) fn is_usable(&self) -> bool {
         let state = self.state.borrow();
         !state.closed && !state.leaving
+    }
+
+    /// The code of the peer's GOAWAY, if there was one.
+    pub(crate) fn goaway(&self) -> Option<ErrorCode> {
+        self.state.borrow().goaway
     }
 
     /// Whether the peer offers extended CONNECT (RFC 8441).

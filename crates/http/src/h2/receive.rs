@@ -101,7 +101,8 @@ impl State {
                     entry.fail(Ended::Reset { code, unprocessed });
                 }
             }
-            Event::GoAway { .. } => {
+            Event::GoAway { code } => {
+                self.goaway = Some(code);
                 self.leaving = true;
                 self.tell_waiting();
             }

@@ -149,6 +149,11 @@ impl Stream {
         self.with(|entry| entry.ended)
     }
 
+    /// Whether there are trailers.
+    pub(crate) fn has_trailers(&self) -> bool {
+        self.with(|entry| entry.trailers.is_some())
+    }
+
     /// The trailers, if there are any, after the end of the body.
     pub(crate) fn take_trailers(&mut self) -> Option<FieldBlock> {
         self.with(|entry| entry.trailers.take())

@@ -16,6 +16,7 @@ use crate::module::{Handler, Module, Prepare};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, INNER, OwnPass, Passed, Scheme, Schemes};
 use crate::pass::fields::{Defaults, Fields, Unset};
+use crate::pass::protocol::Protocol;
 use crate::pass::target::Target;
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
@@ -26,6 +27,8 @@ use crate::variables::VariableRow;
 
 mod cookie;
 mod http1;
+mod http2;
+mod outgoing;
 mod rewrite;
 
 use cookie::FlagsRule;
@@ -87,6 +90,8 @@ keywords! {
         "1.0" => V10,
         /// 1.1.
         "1.1" => V11,
+        /// 2, over TLS or without, by prior knowledge.
+        "2" => V2,
     }
 }
 
@@ -217,7 +222,10 @@ fn handle(request: &mut Request) -> Passing<'_> {
 fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
     request.attempts.shown.place = Some(Arc::clone(&target.place));
     let tls = target.scheme.tls.then_some(&TLS);
-    let protocol = Box::new(http1::Http1::new(location.clone()));
+    let protocol: Box<dyn Protocol> = match location.settings.get(&PROXY).http_version {
+        HttpVersion::V2 => Box::new(http2::Http2::new(location.clone())),
+        HttpVersion::V10 | HttpVersion::V11 => Box::new(http1::Http1::new(location.clone())),
+    };
     Course { location, transfer, next_upstream: None, tls, cache: Some(&CACHE), protocol, target }
 }
 
@@ -269,6 +277,6 @@ fn chunked(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 fn version(proxy: &Proxy) -> Version {
     match proxy.http_version {
         HttpVersion::V10 => Version::HTTP_10,
-        HttpVersion::V11 => Version::HTTP_11,
+        HttpVersion::V11 | HttpVersion::V2 => Version::HTTP_11,
     }
 }

@@ -19,7 +19,8 @@ use super::protocol::UpstreamHead;
 use super::retrying::{TryLimit, within};
 use super::sender::Sender;
 use super::state::Asked;
-use super::{clock, connect, handshake, made, queue, response_head, sticky};
+use super::stream::StreamFault;
+use super::{clock, connect, handshake, links, made, queue, response_head, sticky};
 use crate::client::Sign;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -36,6 +37,14 @@ pub(crate) struct UpstreamExchange {
     pub head: UpstreamHead,
     /// The part of the request that is still to be sent.
     pub sender: Sender,
+}
+
+impl UpstreamExchange {
+    /// An exchange of which nothing has been sent.
+    pub(crate) fn new(channel: Channel, usage: Usage, sender: Sender) -> Self {
+        let (input, head) = (Input::default(), UpstreamHead::default());
+        Self { channel, usage, input, head, sender }
+    }
 }
 
 /// Why an attempt has failed.
@@ -59,12 +68,14 @@ pub(crate) struct UpstreamFailure {
     pub reused: bool,
     /// Whether the fault is our own. Another peer may still work.
     pub blameless: bool,
+    /// Whether the upstream says that it has not begun with the request, which can be repeated safely.
+    pub unprocessed: bool,
 }
 
 impl UpstreamFailure {
     /// A failure before anything was sent.
     pub(crate) fn new(cause: Causes) -> Self {
-        Self { cause, sent: false, reused: false, blameless: false }
+        Self { cause, sent: false, reused: false, blameless: false, unprocessed: false }
     }
 
     /// The outcome for the peer.
@@ -98,24 +109,41 @@ pub(crate) async fn attempt(
         Err(NoLive) => Box::pin(queue::wait(request, pass, pick)).await?,
     };
     sticky::chosen(request, pass, &peer);
-    let kept = pool::take(&peer, request, pass);
-    request.attempts.begin(Asked::Peer(peer));
-    request.attempts.queued(queued);
-    let reused = kept.is_some();
-    let (conn, usage) = match kept {
-        Some(Kept { conn, usage }) => (conn, usage),
-        None => {
-            // Boxed to keep the state of requests small that use a kept connection.
-            let (conn, made) = Box::pin(connect(request, pass, pick, &mut limit)).await?;
-            (Box::new(conn), Usage::new(clock::millis(), made))
+    let reused;
+    let exchange = match pass.protocol.is_multiplexed() {
+        false => {
+            let kept = pool::take(&peer, request, pass);
+            request.attempts.begin(Asked::Peer(peer));
+            request.attempts.queued(queued);
+            reused = kept.is_some();
+            let (conn, usage) = match kept {
+                Some(Kept { conn, usage }) => (conn, usage),
+                None => {
+                    // Boxed to keep the state of requests small that use a kept connection.
+                    let (conn, made) = Box::pin(connect(request, pass, pick, &mut limit)).await?;
+                    (Box::new(conn), Usage::new(clock::millis(), made))
+                }
+            };
+            let sender = Sender::new(request, pass.body);
+            slot.insert(UpstreamExchange::new(Channel::Exclusive(conn), usage, sender))
+        }
+        true => {
+            request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
+            request.attempts.queued(queued);
+            let sender = Sender::on_stream(request, pass.body);
+            let end = sender.is_done();
+            let (channel, is_proven) = match links::at_once(&peer, request, pass, end) {
+                Some(opened) => opened,
+                None => {
+                    let later = links::later(&peer, request, pass, pick, &mut limit, end);
+                    Box::pin(later).await?
+                }
+            };
+            reused = is_proven;
+            slot.insert(UpstreamExchange::new(channel, Usage::new(0, Made::default()), sender))
         }
     };
     request.attempts.connected();
-    let channel = Channel::exclusive(conn);
-    let sender = Sender::new(request, pass.body);
-    let input = Input::default();
-    let head = UpstreamHead::default();
-    let exchange = slot.insert(UpstreamExchange { channel, usage, input, head, sender });
     let read = match request.attempts.head.is_empty() {
         true => {
             response_head::parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream)
@@ -131,7 +159,10 @@ pub(crate) async fn attempt(
             Ok(exchange.head.status)
         }
         Err(Failure::Upstream(failure)) => {
-            Err(Failure::Upstream(UpstreamFailure { sent: true, reused, ..failure }))
+            let UpstreamFailure { unprocessed, reused: of_connection, .. } = failure;
+            // What an idle connection's end says nothing about, that of a shared one does not, either.
+            let reused = reused && (of_connection || !pass.protocol.is_multiplexed());
+            Err(Failure::Upstream(UpstreamFailure { sent: !unprocessed, reused, ..failure }))
         }
         Err(failure) => Err(failure),
     }
@@ -232,6 +263,11 @@ pub(crate) fn io_failed(request: &Request, error: &io::Error, doing: &str, call:
         request.log_upstream(Level::Error, &message);
         return Causes::TIMEOUT;
     }
+    let fault = error.get_ref().and_then(|fault| fault.downcast_ref::<StreamFault>());
+    if let Some(fault) = fault {
+        request.log_upstream(Level::Error, &format!("{fault} while {doing}"));
+        return fault.cause();
+    }
     let message = format!("{} while {doing}", Failed(call, error));
     request.log_upstream(Level::Error, &message);
     Causes::ERROR
@@ -272,7 +308,7 @@ impl Watch {
 }
 
 /// Runs `future`, unless the client leaves first.
-async fn while_client_stays<T>(
+pub(super) async fn while_client_stays<T>(
     request: &mut Request,
     pass: &Pass<'_>,
     future: impl Future<Output = T>,

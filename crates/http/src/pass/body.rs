@@ -24,8 +24,19 @@ pub enum BodyReader {
     Chunked(Box<Chunked>),
     /// The end of the connection.
     Close,
+    /// The end of the stream.
+    Stream(StreamBody),
     /// The protocol's own framing.
     Framed(Box<dyn Framed>),
+}
+
+/// A body without framing that ends with its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamBody {
+    /// The number of bytes left of the announced length, if there is one.
+    pub left: Option<u64>,
+    /// Whether the stream has ended, and all its bytes were received.
+    pub ended: bool,
 }
 
 /// A body in the protocol's own framing.
@@ -84,6 +95,7 @@ impl BodyReader {
         matches!(self, Self::None | Self::Length(0))
             || matches!(self, Self::Chunked(chunked) if chunked.is_done())
             || matches!(self, Self::Framed(framed) if framed.is_done())
+            || matches!(self, Self::Stream(body) if body.ended && body.is_whole())
     }
 
     /// Whether a body that begins like this is malformed.
@@ -93,7 +105,9 @@ impl BodyReader {
 
     /// Whether the connection may end here, and the body with it.
     pub fn may_close(&self) -> bool {
-        matches!(self, Self::Close) || matches!(self, Self::Framed(framed) if framed.may_close())
+        matches!(self, Self::Close)
+            || matches!(self, Self::Framed(framed) if framed.may_close())
+            || matches!(self, Self::Stream(body) if body.is_whole())
     }
 
     /// Whether a line of the framing is incomplete.
@@ -108,6 +122,7 @@ impl BodyReader {
             Self::Length(left) => Some(*left),
             Self::Chunked(_) | Self::Close => None,
             Self::Framed(framed) => framed.left(),
+            Self::Stream(body) => body.left,
         }
     }
 
@@ -150,6 +165,7 @@ impl BodyReader {
                 (input.split(data, start + used), ended, BEYOND_CHUNKS)
             }
             Self::Framed(framed) => return framed.take(input),
+            Self::Stream(body) => return body.take(input),
         };
         let notes = match ended && !input.is_empty() {
             true => vec![Note::new(Level::Warn, excess)],
@@ -158,6 +174,31 @@ impl BodyReader {
         Ok(Taken { piece, ended, broken: false, notes })
     }
 }
+
+impl StreamBody {
+    /// Whether nothing of the announced length is left.
+    fn is_whole(&self) -> bool {
+        self.left.unwrap_or_default() == 0
+    }
+
+    fn take(&mut self, input: &mut Input) -> Result<Taken, Note> {
+        let received = input.len();
+        if let Some(left) = &mut self.left {
+            let rest = left.checked_sub(received as u64);
+            *left = rest.ok_or(const { Note::new(Level::Error, TOO_MUCH) })?;
+        }
+        let piece = input.take_front(received, 0);
+        let broken = self.ended && !self.is_whole();
+        let notes = match broken {
+            true => vec![Note::new(Level::Error, STREAM_CUT)],
+            false => Vec::new(),
+        };
+        Ok(Taken { piece, ended: self.ended && !broken, broken, notes })
+    }
+}
+
+const TOO_MUCH: &str = "upstream sent response body larger than indicated content length";
+pub(super) const STREAM_CUT: &str = "upstream prematurely closed stream";
 
 /// nginx's message for invalid chunks.
 pub(super) const INVALID_CHUNKS: &str = "upstream sent invalid chunked response";
@@ -210,7 +251,7 @@ impl Input {
     }
 
     /// Receives more, up to `most` bytes in all.
-    pub fn poll_fill(
+    pub(crate) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
         channel: &mut Channel,

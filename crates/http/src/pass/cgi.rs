@@ -113,7 +113,7 @@ impl CgiHead {
             upgraded,
             notes: match head.duplicates.is_empty() {
                 true => Vec::new(),
-                false => duplicates(head, headers, bytes),
+                false => duplicates(&head.duplicates, headers, bytes),
             },
         })
     }

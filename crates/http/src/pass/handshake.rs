@@ -11,7 +11,7 @@ use weir_upstream::Causes;
 use super::attempt::{Failure, io_failed};
 use super::course::Pass;
 use super::made::Secured;
-use super::tls::{ClientContext, UpstreamTls};
+use super::tls::{ClientContext, HTTP2, UpstreamTls};
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -22,8 +22,9 @@ pub(super) fn wanted(
     settings: &UpstreamTls,
 ) -> Option<Secured> {
     let Some(Ok(context)) = settings.context.as_deref() else { return None };
-    let identity = context.identity(request)?;
-    let name = context.tls.is_named().then(|| name(request, pass, settings));
+    let tls = context.tls(&*pass.protocol);
+    let identity = context.identity(request, tls)?;
+    let name = tls.is_named().then(|| name(request, pass, settings));
     Some(Secured { identity, name })
 }
 
@@ -52,16 +53,22 @@ pub(crate) async fn handshake(
         return Err(Failure::upstream(Causes::ERROR));
     };
     let name = name(request, pass, settings);
-    let own = match context.compute(request) {
+    let base = context.tls(&*pass.protocol);
+    let own = match context.compute(request, base) {
         Ok(own) => own,
         Err(fault) => {
             request.log_upstream(Level::Error, &format!("{fault} while {DOING}"));
             return Err(Failure::Own(Rejection::INTERNAL));
         }
     };
-    let tls = own.as_ref().unwrap_or(&context.tls);
+    let tls = own.as_ref().unwrap_or(base);
     let timeout = pass.settings.connect_timeout.0;
     match connect(conn, tls, &name, timeout).await {
+        Ok(conn) if pass.protocol.is_multiplexed() && speaks_other(&conn) => {
+            let message = "upstream chose another protocol than HTTP/2 by ALPN";
+            request.log_upstream(Level::Error, &format!("{message} while {DOING}"));
+            Err(Failure::upstream(Causes::ERROR))
+        }
         Ok(conn) => {
             let name = tls.is_named().then_some(name);
             Ok((conn, Some(Secured { identity: tls.identity(), name })))
@@ -77,13 +84,24 @@ pub(crate) async fn handshake(
     }
 }
 
+/// Whether the server has chosen another protocol than HTTP/2. One that chooses none, because it does
+/// not know ALPN, is trusted, as in nginx.
+fn speaks_other(conn: &Conn) -> bool {
+    let chosen = conn.tls().and_then(|tls| tls.alpn.as_deref());
+    chosen.is_some_and(|chosen| chosen != HTTP2)
+}
+
 impl ClientContext {
     /// The settings for one request, if its certificate has to be computed.
-    fn compute(&self, request: &mut Request) -> Result<Option<ClientTls>, SettingsError> {
+    fn compute(
+        &self,
+        request: &mut Request,
+        tls: &ClientTls,
+    ) -> Result<Option<ClientTls>, SettingsError> {
         let Some((certificate, key)) = self.named(request) else { return Ok(None) };
         let cache = self.cache.as_deref();
         let key = FileSource::named(&self.prefix, cache, (&certificate, &key), &self.passwords)?;
-        Ok(Some(self.tls.with_key(key)))
+        Ok(Some(tls.with_key(key)))
     }
 
     /// The certificate and the key named by variables, if there are any.
@@ -94,11 +112,11 @@ impl ClientContext {
     }
 
     /// The identity of connections for one request, if it can be determined.
-    fn identity(&self, request: &mut Request) -> Option<ClientIdentity> {
-        let Some((certificate, _)) = self.named(request) else { return Some(self.tls.identity()) };
+    fn identity(&self, request: &mut Request, tls: &ClientTls) -> Option<ClientIdentity> {
+        let Some((certificate, _)) = self.named(request) else { return Some(tls.identity()) };
         let chain =
             FileSource::named_chain(&self.prefix, self.cache.as_deref(), &certificate).ok()?;
-        Some(self.tls.identity_with(&chain))
+        Some(tls.identity_with(&chain))
     }
 }
 

@@ -1,18 +1,17 @@
 //! What response heads that consist of lines have in common, whatever the protocol.
 
 use weir_engine::error_log::Level;
-use weir_wire::h1::ResponseHead;
-use weir_wire::header::Headers;
+use weir_wire::header::{Entry, Headers};
 
 use super::body::Note;
 
 /// Notes about duplicate fields in `input`. The first one counts.
 #[cold]
-pub(crate) fn duplicates(head: &ResponseHead, headers: &Headers, input: &[u8]) -> Vec<Note> {
+pub(crate) fn duplicates(entries: &[Entry], headers: &Headers, input: &[u8]) -> Vec<Note> {
     let line = |name: &[u8], value: &[u8]| {
         format!("{}: {}", weir_wire::shown(name), weir_wire::shown(value))
     };
-    let told = head.duplicates.iter().map(|entry| {
+    let told = entries.iter().map(|entry| {
         let first = headers.iter().find(|(_, _, known)| *known == entry.known);
         let previous = first.map_or_else(String::new, |(name, value, _)| line(name, value));
         let line = line(entry.name.of(input), entry.value.of(input));

@@ -8,18 +8,18 @@ use std::task::Poll;
 
 use weir_engine::Addr;
 use weir_engine::error_log::Level;
-use weir_upstream::{Causes, Group, Usage};
+use weir_upstream::{Causes, Group, Made, Usage};
 
 use super::attempt::{self, Failure, UpstreamExchange, io_failed};
-use super::body::{Input, Taken};
+use super::body::Taken;
 use super::channel::Channel;
 use super::course::{Course, Pass};
 use super::pool::{self, Kept};
-use super::protocol::{OutgoingBody, UpstreamHead};
+use super::protocol::OutgoingBody;
 use super::sender::Sender;
 use super::state::Asked;
 use super::target::Peers;
-use super::{clock, response_head, write_head};
+use super::{clock, links, response_head, write_head};
 use crate::request::Request;
 
 /// What a server is asked, and how.
@@ -90,22 +90,25 @@ async fn exchange(
     let Ok(peer) = pool::with_random(|random| pick.next(random, clock::now())) else {
         return Err(Failure::upstream(Causes::NO_LIVE));
     };
-    request.attempts.begin(Asked::Peer(peer));
-    let Kept { conn, usage } = match kept {
-        Some(kept) => kept,
+    request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
+    let (channel, usage, sender) = match kept {
+        _ if pass.protocol.is_multiplexed() => {
+            let sender = Sender::on_stream(request, pass.body);
+            let end = sender.is_done();
+            let opened = links::later(&peer, request, pass, &mut pick, &mut None, end).await?;
+            (opened.0, Usage::new(0, Made::default()), sender)
+        }
+        Some(Kept { conn, usage }) => {
+            (Channel::Exclusive(conn), usage, Sender::new(request, pass.body))
+        }
         None => {
             let (conn, made) = attempt::connect(request, pass, &mut pick, &mut None).await?;
-            Kept { conn: Box::new(conn), usage: Usage::new(clock::millis(), made) }
+            let usage = Usage::new(clock::millis(), made);
+            (Channel::Exclusive(Box::new(conn)), usage, Sender::new(request, pass.body))
         }
     };
     request.attempts.connected();
-    let mut exchange = UpstreamExchange {
-        channel: Channel::exclusive(conn),
-        usage,
-        input: Input::default(),
-        head: UpstreamHead::default(),
-        sender: Sender::new(request, pass.body),
-    };
+    let mut exchange = UpstreamExchange::new(channel, usage, sender);
     response_head::read(request, pass, &mut pick, None, &mut exchange).await?;
     request.attempts.headed(exchange.head.status);
     let mut body = Vec::new();
@@ -119,7 +122,7 @@ async fn exchange(
     body.truncate(most);
     let UpstreamExchange { channel, usage, input, head, sender } = exchange;
     let usable = head.reusable && head.body.is_done() && input.is_empty() && sender.is_done();
-    let conn = (keeps && usable).then(|| channel.into_connection());
+    let conn = if keeps && usable { channel.into_connection() } else { None };
     let kept = conn.map(|conn| Kept { conn, usage });
     Ok(Reply { status: head.status, body, kept })
 }

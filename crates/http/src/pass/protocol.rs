@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use weir_wire::field_block::FieldBlock;
 use weir_wire::header::Headers;
 
 use super::body::{BodyReader, Note};
@@ -43,6 +44,27 @@ pub trait Protocol {
         headers: &mut Headers,
         head: &mut UpstreamHead,
     ) -> Result<bool, InvalidHead>;
+
+    /// Whether requests share connections, as streams. [`Protocol::write_head`] then writes lines like
+    /// those of HTTP/1 without a first one: pseudo-fields with their colon, then fields.
+    fn is_multiplexed(&self) -> bool {
+        false
+    }
+
+    /// Like [`Protocol::read_head`], of fields instead of bytes. `ended`: the response has no body. Takes
+    /// the fields out of `block`.
+    ///
+    /// # Errors
+    /// The fields are not those of a response.
+    fn read_fields(
+        &mut self,
+        _block: &mut FieldBlock,
+        _ended: bool,
+        _headers: &mut Headers,
+        _head: &mut UpstreamHead,
+    ) -> Result<(), InvalidHead> {
+        Err(InvalidHead("upstream sent fields instead of bytes".into()))
+    }
 
     /// Writes the key of the response in a cache, if the configuration sets none. By default, it is
     /// empty.
@@ -94,6 +116,8 @@ pub enum OutgoingBody {
     None,
     /// No framing.
     Plain,
+    /// So many bytes at the end of the head, instead of the client's body, on a stream.
+    Given(usize),
     /// In frames.
     Framed(&'static Frames),
 }

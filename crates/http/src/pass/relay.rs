@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use weir_engine::error_log::Level;
 use weir_upstream::{Outcome, Pick};
-use weir_wire::h1::Chunked;
+use weir_wire::h2::response::read_trailers;
 use weir_wire::header::Headers;
 
 use super::attempt::UpstreamExchange;
@@ -49,10 +49,8 @@ pub(crate) async fn run<'a>(
         false => body(request, pass, exchange, keep).await,
     };
     if matches!(end, End::Complete | End::Unheard) {
-        if let BodyReader::Chunked(chunked) = &exchange.head.body
-            && pass.settings.pass_trailers
-        {
-            trailers(request, pass, chunked);
+        if pass.settings.pass_trailers {
+            trailers(request, pass, exchange);
         }
         keep_connection(pass, pick, slot.take());
     }
@@ -167,10 +165,12 @@ async fn body<'a>(
 /// Whether the end of the body is nothing but the end of its last piece: no filter, no trailer and
 /// no subrequest comes before it, which would have to see the upstream's exchange as complete.
 #[inline]
-fn is_last(request: &Request, exchange: &UpstreamExchange) -> bool {
+fn is_last(request: &Request, exchange: &mut UpstreamExchange) -> bool {
+    let has_trailers = exchange.channel.stream().is_some_and(|stream| stream.has_trailers());
     !request.is_subrequest()
         && request.chain.is_empty()
         && request.before_last.is_empty()
+        && !has_trailers
         && !matches!(exchange.head.body, BodyReader::Chunked(_))
 }
 
@@ -206,7 +206,10 @@ fn take(
     exchange: &mut UpstreamExchange,
     first: bool,
 ) -> Result<(Option<Piece>, Ending), End> {
-    let UpstreamExchange { head, input, .. } = exchange;
+    let UpstreamExchange { head, input, channel, .. } = exchange;
+    if let (BodyReader::Stream(body), Some(stream)) = (&mut head.body, channel.stream()) {
+        body.ended = stream.has_ended();
+    }
     let Taken { piece, ended, broken, notes } = match head.body.take(input) {
         Ok(taken) => taken,
         Err(note) => {
@@ -242,9 +245,24 @@ fn tell(request: &Request, pass: &Pass<'_>, note: &Note, first: bool) {
 }
 
 /// Passes the trailers on.
-fn trailers(request: &mut Request, pass: &Pass<'_>, chunked: &Chunked) {
+fn trailers(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamExchange) {
     let mut found = Headers::new();
-    if chunked.trailers(&mut found).is_err() {
+    let UpstreamExchange { head, channel, .. } = exchange;
+    let read = match (&head.body, channel.stream()) {
+        (BodyReader::Chunked(chunked), _) => chunked.trailers(&mut found).is_ok(),
+        (_, Some(stream)) => {
+            let Some(mut block) = stream.take_trailers() else { return };
+            let read = read_trailers(&mut block, &mut found);
+            stream.reuse(block);
+            if let Err(error) = read {
+                let text = error.message(found.arena());
+                request.log_upstream(Level::Error, &format!("{text} while {READING}"));
+            }
+            read.is_ok()
+        }
+        _ => false,
+    };
+    if !read {
         return;
     }
     let hidden = &pass.settings.hidden;
@@ -274,7 +292,10 @@ pub(super) fn keep_connection(
     if let Some(peer) = pick.peer()
         && usable
     {
-        pool::put(peer, pass, channel.into_connection(), usage);
+        // A stream's connection is shared, and kept as such.
+        if let Some(conn) = channel.into_connection() {
+            pool::put(peer, pass, conn, usage);
+        }
     }
 }
 

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use weir_engine::error_log::Level;
 use weir_upstream::{Causes, Pick};
+use weir_wire::field_block::FieldBlock;
 
-use super::attempt::{Failure, UpstreamExchange, Watch, client_gone, io_failed};
-use super::body::{INVALID_CHUNKS, Note};
+use super::attempt::{Failure, UpstreamExchange, UpstreamFailure, Watch, client_gone, io_failed};
+use super::body::{INVALID_CHUNKS, Note, STREAM_CUT};
 use super::course::Pass;
 use super::interim;
 use super::protocol::InvalidHead;
 use super::retrying::TryLimit;
 use super::sender::SendError;
+use super::stream::StreamFault;
 use crate::request::Request;
 
 /// The maximum length of the read that brings a head, if the body is likely to be moved.
@@ -61,6 +63,18 @@ pub(super) async fn read(
                 if parse(request, pass, exchange, size).map_err(Failure::upstream)? {
                     return Ok(());
                 }
+            }
+            Event::Headed(Ok((block, ended))) => {
+                if take_fields(request, pass, exchange, block, ended).map_err(Failure::upstream)? {
+                    return Ok(());
+                }
+            }
+            Event::Headed(Err(fault)) => {
+                let message = format!("{fault} while {doing}");
+                request.log_upstream(Level::Error, &message);
+                let failure = UpstreamFailure::new(fault.cause());
+                let (reused, unprocessed) = (fault.is_of_connection(), fault.unprocessed);
+                return Err(Failure::Upstream(UpstreamFailure { reused, unprocessed, ..failure }));
             }
             Event::Received(Err(error)) => {
                 let cause = io_failed(request, &error, doing, "recv() failed");
@@ -118,6 +132,11 @@ impl Wait {
                     self.sent = true;
                     channel.end_wait();
                 }
+                // A stream that takes no more may have got its response.
+                Poll::Ready(Err(SendError::Upstream(_))) if channel.stream().is_some() => {
+                    sender.abandon();
+                    self.sent = true;
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Event::Unsent(error)),
                 Poll::Pending if sender.sent > before || sender.waits_for_client() => {
                     channel.end_wait();
@@ -125,8 +144,12 @@ impl Wait {
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(result) = input.poll_fill(cx, channel, self.most) {
-            return Poll::Ready(Event::Received(result));
+        let event = match channel.stream() {
+            None => input.poll_fill(cx, channel, self.most).map(Event::Received),
+            Some(stream) => stream.poll_head(cx).map(Event::Headed),
+        };
+        if event.is_ready() {
+            return event;
         }
         // Sends early hints, if any. A client that is gone is noticed elsewhere.
         if request.client.queued() > 0 {
@@ -153,6 +176,8 @@ pub(super) const READING: &str = "reading response header from upstream";
 
 enum Event {
     Received(io::Result<usize>),
+    /// A head on a stream, and whether the response ends with it.
+    Headed(Result<(FieldBlock, bool), StreamFault>),
     Unsent(SendError),
     ClientGone,
     TriedLongEnough,
@@ -201,6 +226,57 @@ fn tell(request: &Request, notes: Vec<Note>) {
         request.log_upstream(level, &format!("{text} while {READING}"));
     }
 }
+
+/// Takes a head over from a stream. Returns whether it is not an interim one.
+fn take_fields(
+    request: &mut Request,
+    pass: &mut Pass<'_>,
+    exchange: &mut UpstreamExchange,
+    mut block: FieldBlock,
+    ended: bool,
+) -> Result<bool, Causes> {
+    let UpstreamExchange { input, head, channel, .. } = exchange;
+    let size = block.size();
+    let headers = request.attempts.headers_to_fill();
+    let read = match size as u64 > pass.settings.buffer_size.0 {
+        false => pass.protocol.read_fields(&mut block, ended, headers, head),
+        true => Err(InvalidHead(TOO_LARGE.to_owned())),
+    };
+    if let Some(attempt) = request.attempts.current() {
+        attempt.received += size as u64;
+    }
+    if let Some(stream) = channel.stream() {
+        stream.reuse(block);
+        if head.status >= 200 && !ended {
+            let taken = stream.take_received(&mut input.buf, pass.settings.first_read());
+            if let Some(attempt) = request.attempts.current() {
+                attempt.received += taken as u64;
+            }
+        }
+    }
+    if !head.notes.is_empty() {
+        tell(request, std::mem::take(&mut head.notes));
+    }
+    let message = match read {
+        Ok(()) if head.status >= 200 => return Ok(true),
+        Ok(()) => {
+            request.attempts.interims += 1;
+            if ended {
+                STREAM_CUT.to_owned()
+            } else if request.attempts.interims > interim::MOST {
+                "upstream sent too many interim responses".to_owned()
+            } else {
+                interim::pass_on(request, pass, head);
+                return Ok(false);
+            }
+        }
+        Err(InvalidHead(message)) => message,
+    };
+    request.log_upstream(Level::Error, &format!("{message} while {READING}"));
+    Err(Causes::INVALID_HEADER)
+}
+
+const TOO_LARGE: &str = "upstream sent too large http2 header";
 
 /// Parses a head from the received bytes, after those of interim responses. Returns whether it is
 /// complete.

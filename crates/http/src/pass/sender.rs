@@ -32,6 +32,8 @@ pub(crate) struct Sender {
     streaming: bool,
     /// The framing of the body.
     frames: Option<&'static Frames>,
+    /// Whether the end of the request is still to be sent as such, on a stream.
+    ends: bool,
     /// The number of bytes sent.
     pub sent: u64,
 }
@@ -49,10 +51,10 @@ impl Sender {
     pub(crate) fn new(request: &Request, body: OutgoingBody) -> Self {
         let frames = match body {
             OutgoingBody::Framed(frames) => Some(frames),
-            OutgoingBody::None | OutgoingBody::Plain => None,
+            OutgoingBody::None | OutgoingBody::Plain | OutgoingBody::Given(_) => None,
         };
         let mut sender = Self { head: request.attempts.head.len(), frames, ..Self::default() };
-        if matches!(body, OutgoingBody::None) {
+        if matches!(body, OutgoingBody::None | OutgoingBody::Given(_)) {
             return sender;
         }
         match &request.body.content {
@@ -70,6 +72,22 @@ impl Sender {
                 sender.streaming = !request.body.is_done() && !request.body.refused;
             }
         }
+        sender
+    }
+
+    /// Sends the client's body on a stream. `None` without one: then the stream is opened with the end of
+    /// the request.
+    pub(crate) fn on_stream(request: &Request, body: OutgoingBody) -> Self {
+        let mut sender = match body {
+            OutgoingBody::Given(length) => {
+                let head = &request.attempts.head;
+                let mut sender = Self::default();
+                sender.push(Piece::copy(&head[head.len().saturating_sub(length)..]));
+                sender
+            }
+            _ => Self { head: 0, ..Self::new(request, body) },
+        };
+        sender.ends = !sender.is_done();
         sender
     }
 
@@ -123,6 +141,7 @@ impl Sender {
         self.queued = 0;
         self.body = None;
         self.streaming = false;
+        self.ends = false;
     }
 
     /// Whether everything available has been sent, and more is to come from the client.
@@ -132,7 +151,7 @@ impl Sender {
 
     /// Whether everything has been sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.head == 0 && self.queue.is_empty() && self.body.is_none() && !self.streaming
+        self.head == 0 && self.queue.is_empty() && self.body.is_none() && !self.streaming && !self.ends
     }
 
     /// Sends as much as possible. Ready when nothing is left, pending on either side otherwise.
@@ -160,6 +179,10 @@ impl Sender {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::Client(error))),
                     Poll::Pending => break,
                 }
+            }
+            if self.ends && self.queue.is_empty() && self.body.is_none() && !self.streaming {
+                let _ = ready!(channel.poll_send(cx, &[], true)).map_err(SendError::Upstream)?;
+                self.ends = false;
             }
             if self.head == 0 && self.queue.is_empty() {
                 let flushed = channel.poll_flush(cx).map_err(SendError::Upstream);
@@ -216,8 +239,14 @@ impl Sender {
             slices[count] = IoSlice::new(bytes);
             count += 1;
         }
-        let n = ready!(channel.poll_send(cx, &slices[..count]))?;
-        Poll::Ready(self.advance(n))
+        let last = self.ends
+            && count == self.queue.len()
+            && self.body.is_none()
+            && !self.streaming;
+        let n = ready!(channel.poll_send(cx, &slices[..count], last))?;
+        let advanced = self.advance(n);
+        self.ends &= !(last && self.queue.is_empty());
+        Poll::Ready(advanced)
     }
 
     /// Removes `n` sent bytes from the queue. 0 is an error.

@@ -2,7 +2,7 @@
 //! (<https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_ssl_verify>).
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use weir_conf::value::Pair;
 use weir_conf::{Block, Cx, Fault, Inherit, Many, Slot, directives};
@@ -15,6 +15,7 @@ use weir_engine::tls::{ClientSettings, ClientTls, SettingsError};
 use weir_script::Template;
 
 use super::destination::Destination;
+use super::protocol::Protocol;
 
 directives! {
     /// TLS to upstreams.
@@ -56,6 +57,8 @@ directives! {
 /// Settings prepared for handshakes.
 pub struct ClientContext {
     pub(super) tls: ClientTls,
+    /// The same with ALPN for HTTP/2, made when it is first needed.
+    http2: OnceLock<ClientTls>,
     /// A certificate and a key whose names have variables.
     pub(super) computed: Option<(Template, Template)>,
     pub(super) passwords: Vec<Vec<u8>>,
@@ -130,10 +133,21 @@ impl UpstreamTls {
     }
 }
 
+/// The name of HTTP/2 over TLS in ALPN.
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// The placeholder for the directives' prefix in messages.
 const PREFIX: &str = "{prefix}";
 
 impl ClientContext {
+    /// The settings for a protocol.
+    pub(super) fn tls(&self, protocol: &dyn Protocol) -> &ClientTls {
+        match protocol.is_multiplexed() {
+            false => &self.tls,
+            true => self.http2.get_or_init(|| self.tls.offering(&[HTTP2])),
+        }
+    }
+
     fn build(own: &UpstreamTls, cx: &mut Cx<'_>) -> Result<Self, SettingsError> {
         let commands = Commands::read(&own.conf_commands)?;
         for message in &commands.ignored {
@@ -182,6 +196,7 @@ impl ClientContext {
         warn_of_missing(cx, &warnings);
         let prefix = cx.conf_path("");
         let (passwords, cache) = (own.passwords.0.clone(), own.certificate_cache.0.clone());
-        Ok(Self { tls, computed, passwords, prefix, cache })
+        let http2 = OnceLock::new();
+        Ok(Self { tls, http2, computed, passwords, prefix, cache })
     }
 }

@@ -101,7 +101,7 @@ async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamEx
     let mut carried = 0;
     let result = poll_fn(|cx| {
         let Some(client) = request.client.exchange() else { return Poll::Ready(Ok(())) };
-        let server = exchange.channel.connection();
+        let Some(server) = exchange.channel.connection() else { return Poll::Ready(Ok(())) };
         let first = up.poll(cx, client, server);
         let second = down.poll(cx, server, client);
         match (first, second) {

@@ -252,7 +252,7 @@ impl Known {
     ]);
 
     /// The fields that only HTTP/1 connections have (RFC 9113 section 8.2.2).
-    pub(crate) const CONNECTION_SPECIFIC: Seen = Seen::of(&[
+    pub const CONNECTION_SPECIFIC: Seen = Seen::of(&[
         Self::Connection,
         Self::ProxyConnection,
         Self::KeepAlive,

@@ -19,6 +19,7 @@ use weir_engine::timer::Deadline;
 
 use super::{End, Ending, READING, is_buffered, limit_rate, passes_unseen, take};
 use crate::pass::attempt::{UpstreamExchange, Watch, io_failed};
+use crate::pass::body::STREAM_CUT;
 use crate::pass::course::Pass;
 use crate::pass::keep::Keeping;
 use crate::pass::spill::Spill;
@@ -316,7 +317,8 @@ impl<'a> Relay<'a> {
         let UpstreamExchange { channel, head, input, usage, .. } = &mut *self.exchange;
         let left = head.body.movable().unwrap_or_default();
         let most = usize::try_from(room.min(left)).unwrap_or(usize::MAX);
-        let moved = request.client.poll_move(cx, channel.connection(), most);
+        let Some(conn) = channel.connection() else { return Poll::Pending };
+        let moved = request.client.poll_move(cx, conn, most);
         let received = match std::task::ready!(moved) {
             Ok(received) => received,
             Err(error) => return Poll::Ready(Event::Received(Err(error))),
@@ -361,8 +363,11 @@ impl<'a> Relay<'a> {
             self.ended = true;
             return Ok(());
         }
-        let message = "upstream prematurely closed connection while reading upstream";
-        request.log_upstream(Level::Error, message);
+        let what = match self.exchange.channel.stream() {
+            Some(_) => STREAM_CUT,
+            None => "upstream prematurely closed connection",
+        };
+        request.log_upstream(Level::Error, &format!("{what} while {READING}"));
         self.break_off(request).await
     }
 
