@@ -24,6 +24,7 @@ mod empty_gif;
 mod fastcgi;
 mod flv;
 mod geo;
+mod grpc;
 mod gunzip;
 mod gzip;
 mod gzip_static;
@@ -99,7 +100,7 @@ pub const MODULES: &[&Module] = &[
     &auth_request::MODULE,
     &mirror::MODULE,
     // Content: exclusive handlers, then those that are tried in turn.
-    &proxy::MODULE, &fastcgi::MODULE, &uwsgi::MODULE, &scgi::MODULE,
+    &proxy::MODULE, &fastcgi::MODULE, &uwsgi::MODULE, &scgi::MODULE, &grpc::MODULE,
     &memcached::MODULE, &tunnel::MODULE, &upstream::MODULE,
     &upstream_hc::MODULE,
     &stub_status::MODULE,

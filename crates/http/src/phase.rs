@@ -139,12 +139,6 @@ async fn pass(request: &mut Request, mut entry: EntryPoint) -> Verdict {
         if !request.has_handlers(phase) {
             continue;
         }
-        // Before try_files can find nothing.
-        if phase == Phase::PreContent
-            && let Some(verdict) = unserved(request)
-        {
-            return verdict;
-        }
         let verdict = match phase {
             Phase::Access => access(request).await,
             _ => walk(request, phase).await,
@@ -234,19 +228,8 @@ pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
     Some(Verdict::Status(413))
 }
 
-/// Refuses to serve a location whose content directive is not supported yet.
-fn unserved(request: &mut Request) -> Option<Verdict> {
-    let name = request.location.pending_content.as_ref()?;
-    let line = format!("\"{name}\" directive is not supported yet, its location serves nothing");
-    request.log(Level::Error, &line);
-    Some(Verdict::Status(500))
-}
-
 /// The content phase: the location's own handler, or the content modules in turn.
 pub(crate) async fn content(request: &mut Request) -> Verdict {
-    if let Some(verdict) = unserved(request) {
-        return verdict;
-    }
     let verdict = match request.content {
         // Inside of this future, not boxed: this is the main work of a proxy.
         Some(Handler::Pass(handler)) => pass::begin(request, handler).await,

@@ -58,8 +58,6 @@ pub struct Location {
     /// Whether a URI that lacks only the name's final slash is redirected to the name, as in
     /// locations that pass requests on.
     pub auto_redirect: bool,
-    /// The unsupported directive that would serve the content. Requests then get 500, never a file.
-    pub pending_content: Option<Arc<str>>,
 }
 
 /// Settings that every request uses, some of them several times, and that need no lookup here.

@@ -33,7 +33,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_fastcgi_module",              Built,   true),
     ("http_uwsgi_module",                Built,   true),
     ("http_scgi_module",                 Built,   true),
-    ("http_grpc_module",                 Built,   false),
+    ("http_grpc_module",                 Built,   true),
     ("http_tunnel_module",               Built,   true),
     ("http_memcached_module",            Built,   true),
     ("http_limit_conn_module",           Built,   true),

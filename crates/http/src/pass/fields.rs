@@ -10,6 +10,7 @@ use weir_wire::header::NameSet;
 
 use crate::cache::shown::{Conditions, is_condition};
 use crate::field::clean;
+use super::http2;
 use crate::request::Request;
 
 /// The defaults of fields that the configuration does not set. The client's other fields are passed
@@ -25,6 +26,8 @@ pub(crate) enum Unset {
     BodyLength,
     /// "chunked", if the body is sent so.
     Chunked,
+    /// "trailers", if the client accepts them.
+    Trailers,
 }
 
 /// The compiled fields of a location.
@@ -55,6 +58,8 @@ enum Value {
     BodyLength(Option<Template>),
     /// "chunked", if the body is sent so.
     Chunked,
+    /// "trailers", if the client accepts them.
+    Trailers,
 }
 
 /// The framing of the body, for the fields that announce it.
@@ -114,6 +119,7 @@ impl Fields {
             match unset {
                 Unset::Dropped => {}
                 Unset::BodyLength => fields.add(name.as_bytes(), Value::BodyLength(None)),
+                Unset::Trailers => fields.add(name.as_bytes(), Value::Trailers),
                 Unset::Chunked => fields.add(name.as_bytes(), Value::Chunked),
             }
         }
@@ -186,6 +192,8 @@ impl Field {
                 Some(length) => length.to_string(),
                 None => return false,
             },
+            Value::Trailers if http2::accepts_trailers(request) => "trailers".to_owned(),
+            Value::Trailers => return false,
             Value::Chunked if plan.chunked => "chunked".to_owned(),
             Value::Chunked => return false,
         };

@@ -3,7 +3,7 @@
 use weir_script::Template;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::response::read_head;
-use weir_wire::header::Headers;
+use weir_wire::header::{Headers, Known, has_item};
 
 use super::body::{BodyReader, StreamBody};
 use super::destination::Scheme;
@@ -77,4 +77,12 @@ pub(crate) fn write_authority(
     }
     clean(out, start);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the client accepts trailers, by `TE`.
+pub(crate) fn accepts_trailers(request: &Request) -> bool {
+    let accepts = |(_, value, known): (&[u8], &[u8], Known)| {
+        known == Known::Te && has_item(value, b"trailers", b',')
+    };
+    request.head.iter().any(accepts)
 }

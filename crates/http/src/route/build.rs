@@ -16,7 +16,6 @@ use crate::core::listen::HTTP2;
 use crate::core::server_name::{self, ServerName};
 use crate::core::{self, location::Pattern};
 use crate::module::Handlers;
-use crate::pending::content;
 
 /// Builds [`Routes`], with functions of the modules about the settings of a block.
 pub(crate) struct Builder<'a> {
@@ -73,7 +72,7 @@ impl Builder<'_> {
 
     fn server(&self, block: &Block) -> Server {
         let own = Pattern { kind: Kind::Server, name: Vec::new() };
-        let mut location = self.location(block, own, None);
+        let mut location = self.location(block, own);
         Server {
             name: server_name::first(block),
             settings: block.settings.clone(),
@@ -84,11 +83,9 @@ impl Builder<'_> {
         }
     }
 
-    /// Builds a block with everything inside. An `if` inherits from `outer`.
-    fn location(&self, block: &Block, pattern: Pattern, outer: Option<&Outer>) -> Location {
+    /// Builds a block with everything inside.
+    fn location(&self, block: &Block, pattern: Pattern) -> Location {
         let passes = (self.passes)(&block.settings);
-        let inherited = outer.filter(|_| !passes).and_then(|outer| outer.pending.clone());
-        let pending_content = content::of(&block.settings).or(inherited);
         let mut nested = Vec::new();
         let mut blocks = Vec::new();
         for child in &block.blocks {
@@ -99,14 +96,11 @@ impl Builder<'_> {
                 }
                 nested.push(self.nested(child, pattern_inside));
             } else {
-                let outer = Outer { pending: pending_content.clone() };
-                let inner = self.location(child, pattern_inside, Some(&outer));
-                blocks.push((child.id, inner));
+                blocks.push((child.id, self.location(child, pattern_inside)));
             }
         }
-        let pending_pass = pending_content.as_ref().is_some_and(|name| name.ends_with("_pass"));
         Location {
-            auto_redirect: (passes || pending_pass) && pattern.name.ends_with(b"/"),
+            auto_redirect: passes && pattern.name.ends_with(b"/"),
             escaped_name: escape(&pattern.name),
             name: pattern.name,
             kind: pattern.kind,
@@ -117,13 +111,12 @@ impl Builder<'_> {
             handlers: (self.handlers)(&block.settings, block.context),
             nested: Locations::new(nested),
             blocks,
-            pending_content,
         }
     }
 
     fn nested(&self, block: &Block, pattern: Pattern) -> (Location, Option<CaptureRegex>) {
         let regex = block.settings.get(&core::LOCATION).regex.clone();
-        (self.location(block, pattern, None), regex)
+        (self.location(block, pattern), regex)
     }
 }
 
@@ -140,11 +133,6 @@ fn names(members: &[usize], blocks: &[&Block]) -> ServerNames<ServerAt> {
         }
     }
     names
-}
-
-/// The state that an `if` or `limit_except` inherits from the block around it.
-struct Outer {
-    pending: Option<Arc<str>>,
 }
 
 /// The pattern of a block inside a server or a location; None if requests never enter it.
