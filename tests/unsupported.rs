@@ -1,66 +1,6 @@
-//! Features of nginx that Weir lacks: locations that need them, modules to load, and warnings about
-//! settings without effect.
+//! Features of nginx that Weir lacks: modules to load, and warnings about settings without effect.
 
 use crate::harness::{Server, is_nginx};
-
-/// nginx responds 502 without a listener, or 404 without a file; Weir responds 500: files of a
-/// location that needs a missing protocol must not be sent as they are.
-#[test]
-fn a_location_that_needs_a_missing_protocol_serves_nothing() {
-    if is_nginx() {
-        return;
-    }
-    let server = Server::server(
-        r#"
-        root %dir%/html;
-        location ~ \.php$ { try_files $uri =404; grpc_pass 127.0.0.1:9; }
-        location /if/ { set $a 1; if ($a) { set $b 1; } grpc_pass 127.0.0.1:9; }
-        location /index/ { index x.php; }
-        location /rewritten/ { rewrite ^ /x.php last; }
-        location /tried/ { try_files $uri /x.php; }
-        location /tried-named/ { try_files $uri @app; }
-        location @app { grpc_pass 127.0.0.1:9; }
-        location /error/ { error_page 404 /x.php; }
-        location /error-named/ { error_page 404 = @app; }
-        location /kept/ { try_files $uri =404; grpc_pass 127.0.0.1:9; error_page 500 /sorry; }
-        location = /sorry { return 200 sorry; }
-        location /returned/ { return 204; grpc_pass 127.0.0.1:9; }
-        location /denied/ { deny all; try_files $uri =404; grpc_pass 127.0.0.1:9; }
-        "#,
-    )
-    .file("html/x.php", "<?php secret();")
-    .file("html/index/x.php", "<?php secret();")
-    .file("html/if/x.txt", "secret")
-    .start();
-    for (target, status) in [
-        ("/x.php", 500),
-        ("/none.php", 500),
-        ("/if/x.txt", 500),
-        ("/index/", 500),
-        ("/rewritten/a", 500),
-        ("/tried/a", 500),
-        ("/tried-named/a", 500),
-        ("/error/a", 500),
-        ("/error-named/a", 500),
-        ("/returned/a", 204),
-        ("/denied/a", 403),
-    ] {
-        let answer = server.get(target);
-        assert_eq!(answer.status, status, "{target}");
-        assert!(!answer.text().contains("secret"), "{target}");
-    }
-    let answer = server.get("/kept/a");
-    assert_eq!((answer.status, answer.text()), (500, "sorry".to_owned()));
-    server.wait_log("\"grpc_pass\" directive is not supported yet, its location serves nothing");
-}
-
-#[test]
-fn a_location_that_needs_a_missing_protocol_redirects_to_its_slash() {
-    let server = Server::server("location /app/ { grpc_pass 127.0.0.1:9; }").start();
-    let answer = server.get("/app");
-    let to = format!("http://localhost:{}/app/", server.port("port"));
-    assert_eq!((answer.status, answer.header("Location")), (301, Some(&*to)));
-}
 
 fn said(conf: &str) -> (bool, Vec<String>) {
     let output = Server::conf(conf).check();
@@ -164,8 +104,9 @@ fn settings_without_effect_are_reported_once() {
          http { access_log off;
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; }
          server { listen 127.0.0.1:%port% ssl http2; ssl_reject_handshake on; server_name b;
-         grpc_set_header a b;\ngrpc_set_header c d;\ngrpc_set_header e f;
-         } }",
+         quic_gso on;
+         } server { listen 127.0.0.1:%port%; server_name c; quic_gso on; }
+         server { listen 127.0.0.1:%port%; server_name d; quic_gso on; } }",
     );
     assert!(well, "{lines:?}");
     let warnings: Vec<_> = lines.iter().filter(|line| line.contains("no effect")).collect();
@@ -173,7 +114,7 @@ fn settings_without_effect_are_reported_once() {
         ("\"accept_mutex\" has no effect, threads of one process accept without it in", 1),
         ("\"listen ... http2\" is not supported yet and has no effect, 2 times, first in", 3),
         (
-            "\"grpc_set_header\" directive is not supported yet and has no effect, 3 times, first in",
+            "\"quic_gso\" directive is not supported yet and has no effect, 3 times, first in",
             5,
         ),
     ] {
