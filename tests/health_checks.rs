@@ -472,7 +472,7 @@ fn faults_of_configurations_are_told() {
     let told = |line: &str, text: &str| assert!(line.contains(text), "{line}");
     told(&check("upstream u { server 127.0.0.1:1; }", "health_check;"), "to be in shared memory");
     told(&check(group, "health_check match=x;"), "match \"x\" is not defined in");
-    told(&check(group, "health_check type=grpc;"), "gRPC servers are not supported yet");
+    told(&check(group, "health_check type=grpc;"), "needs a \"grpc_pass\" in its location");
     told(&check(group, "health_check persistent;"), "invalid parameter \"persistent\" in");
 }
 

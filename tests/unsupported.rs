@@ -113,10 +113,7 @@ fn settings_without_effect_are_reported_once() {
     for (what, line) in [
         ("\"accept_mutex\" has no effect, threads of one process accept without it in", 1),
         ("\"listen ... http2\" is not supported yet and has no effect, 2 times, first in", 3),
-        (
-            "\"quic_gso\" directive is not supported yet and has no effect, 3 times, first in",
-            5,
-        ),
+        ("\"quic_gso\" directive is not supported yet and has no effect, 3 times, first in", 5),
     ] {
         let end = format!("nginx.conf:{line}");
         let told = |said: &&&String| said.contains(what) && said.ends_with(&end);

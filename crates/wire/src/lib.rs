@@ -10,6 +10,7 @@ pub mod cgi;
 pub mod date;
 pub mod fastcgi;
 pub mod field_block;
+pub mod grpc_health;
 pub mod h1;
 pub mod h2;
 pub mod header;

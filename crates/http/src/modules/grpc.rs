@@ -16,9 +16,7 @@ use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, INNER, OwnPass, Passed, Scheme, Schemes};
 use crate::pass::fields::{BodyPlan, Defaults, Fields, Unset};
 use crate::pass::http2;
-use crate::pass::protocol::{
-    InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted,
-};
+use crate::pass::protocol::{InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;

@@ -11,7 +11,7 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_upstream::{Causes, Made, NoLive, Outcome, Pick, Usage};
 
-use super::body::Input;
+use super::body::{BodyReader, Input, Note, Taken};
 use super::channel::Channel;
 use super::course::Pass;
 use super::pool::{self, Kept};
@@ -44,6 +44,20 @@ impl UpstreamExchange {
     pub(crate) fn new(channel: Channel, usage: Usage, sender: Sender) -> Self {
         let (input, head) = (Input::default(), UpstreamHead::default());
         Self { channel, usage, input, head, sender }
+    }
+
+    /// Takes the bytes of the body out of those received.
+    ///
+    /// # Errors
+    /// A framing error, which ends the response.
+    #[inline]
+    pub(super) fn take(&mut self) -> Result<Taken, Note> {
+        if let BodyReader::Stream(body) = &mut self.head.body
+            && let Some(stream) = self.channel.stream()
+        {
+            body.ended = stream.has_ended();
+        }
+        self.head.body.take(&mut self.input)
     }
 }
 

@@ -82,7 +82,11 @@ impl Channel {
     /// Sends a whole request at the end of the loop's turn. Not for streams, whose head is sent when
     /// they are opened.
     #[inline]
-    pub(crate) fn poll_post(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_post(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Exclusive(conn) => conn.poll_post(cx, message),
             Self::Stream(stream) => stream.poll_send(cx, &[IoSlice::new(message)], false),
@@ -90,7 +94,11 @@ impl Channel {
     }
 
     /// Sends bytes that a file follows at once.
-    pub(crate) fn poll_send_more(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_send_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self {
             Self::Exclusive(conn) => conn.poll_send_more(cx, buf),
             Self::Stream(stream) => stream.poll_send(cx, &[IoSlice::new(buf)], false),

@@ -55,6 +55,11 @@ impl OwnPass {
         cx.registry::<Self>().0.insert(block, protocol);
     }
 
+    /// The protocol that a block passes to itself.
+    pub(crate) fn protocol(&self, block: BlockId) -> Option<&'static str> {
+        self.0.get(&block).copied()
+    }
+
     /// Reads the `…_pass` directive of a protocol whose destination is all that it says.
     ///
     /// # Errors

@@ -8,9 +8,9 @@ use weir_conf::{Cx, Fault};
 use weir_script::{Template, Variables};
 use weir_wire::header::NameSet;
 
+use super::http2;
 use crate::cache::shown::{Conditions, is_condition};
 use crate::field::clean;
-use super::http2;
 use crate::request::Request;
 
 /// The defaults of fields that the configuration does not set. The client's other fields are passed

@@ -24,8 +24,8 @@ pub(crate) fn read_fields(
     into: &mut UpstreamHead,
 ) -> Result<(), InvalidHead> {
     let length = block.size();
-    let head = read_head(block, headers)
-        .map_err(|error| InvalidHead(error.message(headers.arena())))?;
+    let head =
+        read_head(block, headers).map_err(|error| InvalidHead(error.message(headers.arena())))?;
     let has_body = !answers_head && !matches!(head.status, 204 | 304);
     if has_body && ended && head.content_length.is_some_and(|length| length > 0) {
         return Err(InvalidHead(super::body::STREAM_CUT.into()));

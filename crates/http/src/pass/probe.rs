@@ -19,7 +19,7 @@ use super::protocol::OutgoingBody;
 use super::sender::Sender;
 use super::state::Asked;
 use super::target::Peers;
-use super::{clock, links, response_head, write_head};
+use super::{clock, links, relay, response_head, write_head};
 use crate::request::Request;
 
 /// What a server is asked, and how.
@@ -36,6 +36,8 @@ pub(crate) struct Question {
     pub(crate) keeps: bool,
     /// The number of bytes of the body that are of interest.
     pub(crate) most: usize,
+    /// The message of a request of gRPC, to a location that passes to it.
+    pub(crate) message: Option<Vec<u8>>,
 }
 
 /// The response of a server. Its head is in the request.
@@ -50,7 +52,7 @@ pub(crate) struct Reply {
 
 /// Asks a server. Messages go to the log of the request.
 pub(crate) async fn ask(request: &mut Request, question: Question) -> Result<Reply, Failure> {
-    let Question { course, address, uri, mut kept, keeps, most } = question;
+    let Question { course, address, uri, mut kept, keeps, most, message } = question;
     let Course { location, transfer, tls, protocol, mut target, .. } = course;
     let group = Group::transient(target.group().name(), vec![address]);
     target.peers = Peers::Transient(group);
@@ -67,6 +69,12 @@ pub(crate) async fn ask(request: &mut Request, question: Question) -> Result<Rep
         outlasts_client: false,
     };
     write_head(request, &mut pass).map_err(Failure::Own)?;
+    if let Some(message) = message {
+        let head = &mut request.attempts.head;
+        head.extend_from_slice(b"content-type: application/grpc\r\nte: trailers\r\n\r\n");
+        head.extend_from_slice(&message);
+        pass.body = OutgoingBody::Given(message.len());
+    }
     loop {
         let reused = kept.is_some();
         match exchange(request, &mut pass, kept.take(), keeps, most).await {
@@ -114,6 +122,7 @@ async fn exchange(
     let mut body = Vec::new();
     let wanted = if keeps { most.max(MOST_DRAINED) } else { most };
     let read = read_body(request, pass, &mut exchange, wanted, &mut body).await;
+    relay::trailers(request, pass, &mut exchange);
     request.attempts.finish();
     if most > 0 {
         // Otherwise the body was only to be removed from the connection.
@@ -143,9 +152,8 @@ async fn read_body(
     most: usize,
     body: &mut Vec<u8>,
 ) -> Result<(), Failure> {
-    let UpstreamExchange { channel, input, head, .. } = exchange;
-    while body.len() < most && !head.body.is_done() {
-        let Taken { piece, ended, .. } = head.body.take(input).map_err(|note| {
+    while body.len() < most && !exchange.head.body.is_done() {
+        let Taken { piece, ended, .. } = exchange.take().map_err(|note| {
             request.log_upstream(note.level, &format!("{} while {READING}", note.text));
             Failure::upstream(Causes::INVALID_HEADER)
         })?;
@@ -155,6 +163,7 @@ async fn read_body(
         if ended || body.len() >= most {
             break;
         }
+        let UpstreamExchange { channel, input, head, .. } = exchange;
         channel.restart_wait(pass.settings.read_timeout.0);
         let received = poll_fn(|cx| match input.poll_fill(cx, channel, READ) {
             Poll::Pending => channel.poll_wait(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
@@ -174,6 +183,6 @@ async fn read_body(
             }
         }
     }
-    channel.end_wait();
+    exchange.channel.end_wait();
     Ok(())
 }

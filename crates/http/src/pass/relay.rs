@@ -206,11 +206,7 @@ fn take(
     exchange: &mut UpstreamExchange,
     first: bool,
 ) -> Result<(Option<Piece>, Ending), End> {
-    let UpstreamExchange { head, input, channel, .. } = exchange;
-    if let (BodyReader::Stream(body), Some(stream)) = (&mut head.body, channel.stream()) {
-        body.ended = stream.has_ended();
-    }
-    let Taken { piece, ended, broken, notes } = match head.body.take(input) {
+    let Taken { piece, ended, broken, notes } = match exchange.take() {
         Ok(taken) => taken,
         Err(note) => {
             tell(request, pass, &note, first);
@@ -222,6 +218,7 @@ fn take(
             tell(request, pass, &note, first);
         }
     }
+    let UpstreamExchange { head, input, .. } = exchange;
     if broken || ended && !input.is_empty() {
         head.reusable = false;
         input.clear();
@@ -245,7 +242,7 @@ fn tell(request: &Request, pass: &Pass<'_>, note: &Note, first: bool) {
 }
 
 /// Passes the trailers on.
-fn trailers(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamExchange) {
+pub(super) fn trailers(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamExchange) {
     let mut found = Headers::new();
     let UpstreamExchange { head, channel, .. } = exchange;
     let read = match (&head.body, channel.stream()) {

@@ -151,7 +151,11 @@ impl Sender {
 
     /// Whether everything has been sent.
     pub(crate) fn is_done(&self) -> bool {
-        self.head == 0 && self.queue.is_empty() && self.body.is_none() && !self.streaming && !self.ends
+        self.head == 0
+            && self.queue.is_empty()
+            && self.body.is_none()
+            && !self.streaming
+            && !self.ends
     }
 
     /// Sends as much as possible. Ready when nothing is left, pending on either side otherwise.
@@ -239,10 +243,7 @@ impl Sender {
             slices[count] = IoSlice::new(bytes);
             count += 1;
         }
-        let last = self.ends
-            && count == self.queue.len()
-            && self.body.is_none()
-            && !self.streaming;
+        let last = self.ends && count == self.queue.len() && self.body.is_none() && !self.streaming;
         let n = ready!(channel.poll_send(cx, &slices[..count], last))?;
         let advanced = self.advance(n);
         self.ends &= !(last && self.queue.is_empty());

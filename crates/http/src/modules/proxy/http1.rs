@@ -59,7 +59,6 @@ impl Http1 {
         clean(out, start);
         out.extend_from_slice(b"\r\n");
     }
-
 }
 
 impl Protocol for Http1 {
@@ -85,8 +84,7 @@ impl Protocol for Http1 {
         let start = out.len();
         write_method(request, proxy.method.as_ref(), out)?;
         self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
-        self.connect =
-            proxy.method.is_some() && out[start..].eq_ignore_ascii_case(b"CONNECT");
+        self.connect = proxy.method.is_some() && out[start..].eq_ignore_ascii_case(b"CONNECT");
         out.push(b' ');
         let uri_start = out.len();
         let intact = write_uri(request, target, out);

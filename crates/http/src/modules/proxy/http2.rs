@@ -9,9 +9,7 @@ use super::outgoing::{escape_blanks, plan_body, write_method, write_uri};
 use super::{PROXY, rewrite};
 use crate::pass::fields::BodyPlan;
 use crate::pass::http2;
-use crate::pass::protocol::{
-    InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted,
-};
+use crate::pass::protocol::{InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -34,8 +32,7 @@ impl Http2 {
 impl Protocol for Http2 {
     fn wants(&self, _: &Request) -> Wanted {
         let proxy = self.location.settings.get(&PROXY);
-        let streams =
-            proxy.set_body.is_none() && super::transfer(&self.location).pass_request_body;
+        let streams = proxy.set_body.is_none() && super::transfer(&self.location).pass_request_body;
         if streams { Wanted::AsSet } else { Wanted::Whole }
     }
 

@@ -109,8 +109,7 @@ pub(super) fn write_method(
     } else if let Some(template) = method {
         template.eval(request, out);
         if !out[start..].iter().all(u8::is_ascii_graphic) {
-            request
-                .log(Level::Error, "method for upstream contains blanks or control characters");
+            request.log(Level::Error, "method for upstream contains blanks or control characters");
             return Err(Rejection::BAD_REQUEST);
         }
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use weir_conf::value::{parse_msec, parse_number};
 use weir_conf::{Cx, Fault, Node, Span, Word};
 use weir_upstream::{CheckConfig, UpstreamRef};
+use weir_wire::grpc_health::PATH;
 
 use super::expect::Expectations;
+use super::grpc::GrpcCheck;
 use super::{HealthChecksWritten, Tests};
 
 /// One `health_check`.
@@ -22,6 +24,8 @@ pub(crate) struct HealthCheck {
     pub(super) keepalive: Option<Duration>,
     /// The group, and the number of the check there.
     pub(super) place: Option<(UpstreamRef, usize)>,
+    /// `type=grpc`.
+    pub(super) grpc: Option<GrpcCheck>,
     pub(super) span: Span,
 }
 
@@ -41,7 +45,7 @@ impl HealthCheck {
             mandatory: false,
         };
         let uri = (*b"/").into();
-        Self { config, uri, tests: None, keepalive: None, place: None, span }
+        Self { config, uri, tests: None, keepalive: None, place: None, grpc: None, span }
     }
 }
 
@@ -81,6 +85,8 @@ fn parameter(check: &mut HealthCheck, word: &Word, cx: &mut Cx<'_>) -> Result<()
     } else if let Some(value) = word.after("port=") {
         let port = parse_number(value).and_then(|number| u16::try_from(number).ok());
         config.port = Some(port.filter(|&port| port > 0).ok_or_else(invalid)?);
+    } else if check.grpc.is_some() && (word.after("uri=").or(word.after("match=")).is_some()) {
+        return Err(invalid());
     } else if let Some(value) = word.after("uri=") {
         let is_target = value.starts_with(b"/") && value.iter().all(u8::is_ascii_graphic);
         check.uri = value.into();
@@ -94,10 +100,14 @@ fn parameter(check: &mut HealthCheck, word: &Word, cx: &mut Cx<'_>) -> Result<()
         check.tests = Some(cx.registry::<Expectations>().refer(&config.name, place));
     } else if let Some(value) = word.after("keepalive_time=") {
         check.keepalive = Some(parse_msec(value).ok_or_else(invalid)?);
-    } else if word.is("type=grpc") {
-        let message = "health checks of gRPC servers are not supported yet: \"type=grpc\"";
-        let hint = "leave out \"type=grpc\" to check them over HTTP/1, or check another \"port=\"";
-        return Err(Fault::new(message).at(word).hint(hint));
+    } else if word.is("type=grpc") && check.grpc.is_none() {
+        check.grpc = Some(GrpcCheck::default());
+        check.uri = PATH.as_bytes().into();
+    } else if let (Some(value), Some(grpc)) = (word.after("grpc_service="), &mut check.grpc) {
+        grpc.service = value.to_vec();
+    } else if let (Some(value), Some(grpc)) = (word.after("grpc_status="), &mut check.grpc) {
+        let status = parse_number(value).and_then(|number| u32::try_from(number).ok());
+        grpc.status = status.ok_or_else(invalid)?;
     } else {
         return Err(invalid());
     }

@@ -15,6 +15,7 @@ use weir_upstream::{Causes, Finding, Probe, Probed, Probing};
 use weir_wire::h1::Method;
 
 use super::expect::Expectation;
+use super::grpc::{self, GrpcCheck};
 use super::parameters::HealthCheck;
 use super::{HEALTH_CHECKS, expect};
 use crate::client::{Client, Sink};
@@ -121,7 +122,11 @@ impl Check {
             uri: self.check.uri.clone(),
             kept: kept.borrow_mut().remove(&key).and_then(|kept| self.usable(kept)),
             keeps: self.check.keepalive.is_some(),
-            most: self.check.tests.as_deref().map_or(0, Expectation::needs),
+            most: match &self.check.grpc {
+                Some(_) => grpc::MOST,
+                None => self.check.tests.as_deref().map_or(0, Expectation::needs),
+            },
+            message: self.check.grpc.as_ref().map(GrpcCheck::message),
         };
         match timer::timeout(limit, ask(&mut request, question)).await {
             Ok(Ok(reply)) => {
@@ -166,7 +171,7 @@ impl Check {
         let mut request =
             Request::new(snapshot, server, Rc::new(info), Rc::new(Head::default()), client);
         request.location = self.location.clone();
-        request.method = Method::Get;
+        request.method = if self.check.grpc.is_some() { Method::Post } else { Method::Get };
         let uri = &self.check.uri;
         let path = uri.iter().position(|&byte| byte == b'?').unwrap_or(uri.len());
         request.uri = uri[..path].to_vec();
@@ -185,7 +190,10 @@ impl Check {
 
     /// Tests a response.
     fn judge(&self, request: &mut Request, status: u16, body: &[u8]) -> Finding {
-        let (doing, fault) = expect::test(self.check.tests.as_deref(), request, status, body);
+        let (doing, fault) = match &self.check.grpc {
+            Some(grpc) => (grpc::DOING, grpc.fault(request, status, body)),
+            None => expect::test(self.check.tests.as_deref(), request, status, body),
+        };
         let Some(fault) = fault else { return Finding::passed(doing) };
         let mut reasons = lines(request);
         reasons.push((Level::Error, format!("{fault} while {doing}")));

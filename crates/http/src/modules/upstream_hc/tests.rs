@@ -63,8 +63,10 @@ fn parameters_are_checked() {
     assert_eq!(of("health_check \"uri=/a b\";"), "invalid parameter \"uri=/a b\"");
     assert_eq!(
         of("health_check interval=9 type=grpc grpc_status=12;"),
-        "health checks of gRPC servers are not supported yet: \"type=grpc\""
+        "\"health_check type=grpc\" needs a \"grpc_pass\" in its location"
     );
+    assert_eq!(of("health_check type=grpc uri=/a;"), "invalid parameter \"uri=/a\"");
+    assert_eq!(of("health_check type=grpc grpc_status=x;"), "invalid parameter \"grpc_status=x\"");
     let many = "health_check; ".repeat(weir_upstream::MAX_CHECKS);
     assert_eq!(of(&many), "");
     let more = format!("{many} health_check;");
