@@ -48,6 +48,7 @@ pub(crate) mod resolve;
 mod response_head;
 mod retrying;
 pub(crate) mod sender;
+pub(crate) mod shared_links;
 mod spill;
 pub(crate) mod state;
 pub(crate) mod sticky;

@@ -100,7 +100,7 @@ impl Service {
         self.snapshot.borrow().drain();
         self.idle.look_around(|_, number| number > 1).see_off(self, None);
         crate::pass::pool::close_all();
-        crate::pass::links::close_all();
+        crate::pass::shared_links::close_all();
     }
 
     /// Whether [`Service::quit`] was called.

@@ -1,5 +1,6 @@
-//! `grpc_pass` (<https://nginx.org/en/docs/http/ngx_http_grpc_module.html>): requests to gRPC servers,
-//! which speak HTTP/2. Bodies pass in both directions as they come, and trailers with them.
+//! `grpc_pass` (<https://nginx.org/en/docs/http/ngx_http_grpc_module.html>): requests to gRPC
+//! servers, which speak HTTP/2. Bodies pass in both directions as they come, and trailers with
+//! them.
 
 use std::sync::Arc;
 
@@ -88,8 +89,8 @@ const DEFAULTS: &Defaults = &[
 directives! {
     /// Passing of requests to gRPC servers.
     pub(crate) struct Grpc as GrpcWritten in [http, server, location] {
-        /// The server: an address or the name of an `upstream`, after `grpc://`, which is the default, or
-        /// `grpcs://` for TLS; may have variables.
+        /// The server: an address or the name of an `upstream`, after `grpc://`, which is the
+        /// default, or `grpcs://` for TLS; may have variables.
         "grpc_pass" in [location, location_if] [1]: "address" => set_pass,
         /// Sets a field of the request, in place of the client's field of that name.
         "grpc_set_header" => set_header: Many<Pair>,

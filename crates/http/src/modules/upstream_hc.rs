@@ -43,8 +43,8 @@ directives! {
         /// made with the settings of the location, such as `proxy_set_header`,
         /// `proxy_connect_timeout` and `proxy_ssl_verify`. Parameters: `interval=5s`, `jitter=0`,
         /// `fails=1`, `passes=1`, `uri=/`, `port=`, `match=`, `mandatory [persistent]`,
-        /// `keepalive_time=`, and last `type=grpc [grpc_service=] [grpc_status=0]`, which asks by the health
-        /// checking protocol of gRPC instead of a `uri`.
+        /// `keepalive_time=`, and last `type=grpc [grpc_service=] [grpc_status=0]`, which asks by
+        /// the health checking protocol of gRPC instead of a `uri`.
         "health_check" [0+]: "[parameters]" => set_check,
         /// Defines tests for the responses of health checks. A response has to pass all of them.
         "match" in [http] opens matching [1]: "name" then close_match => open_match,
@@ -84,8 +84,8 @@ impl HealthChecks {
         let passed = cx.registry::<Passed>().of(block);
         for check in &mut self.checks {
             let Some(upstream) = passed else {
-                let message = "\"health_check\" needs a \"proxy_pass\" or \"grpc_pass\" without variables \
-                               in its location";
+                let message = "\"health_check\" needs a \"proxy_pass\" or \"grpc_pass\" without \
+                               variables in its location";
                 return Err(Fault::new(message).in_place(check.span));
             };
             if check.grpc.is_some() && cx.registry::<OwnPass>().protocol(block) != Some("grpc") {

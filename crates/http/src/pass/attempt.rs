@@ -82,7 +82,8 @@ pub(crate) struct UpstreamFailure {
     pub reused: bool,
     /// Whether the fault is our own. Another peer may still work.
     pub blameless: bool,
-    /// Whether the upstream says that it has not begun with the request, which can be repeated safely.
+    /// Whether the upstream says that it has not begun with the request, which can be repeated
+    /// safely.
     pub unprocessed: bool,
 }
 
@@ -174,7 +175,8 @@ pub(crate) async fn attempt(
         }
         Err(Failure::Upstream(failure)) => {
             let UpstreamFailure { unprocessed, reused: of_connection, .. } = failure;
-            // What an idle connection's end says nothing about, that of a shared one does not, either.
+            // What an idle connection's end says nothing about, that of a shared one does not,
+            // either.
             let reused = reused && (of_connection || !pass.protocol.is_multiplexed());
             Err(Failure::Upstream(UpstreamFailure { sent: !unprocessed, reused, ..failure }))
         }

@@ -79,8 +79,8 @@ impl Channel {
         }
     }
 
-    /// Sends a whole request at the end of the loop's turn. Not for streams, whose head is sent when
-    /// they are opened.
+    /// Sends a whole request at the end of the loop's turn. Not for streams, whose head is sent
+    /// when they are opened.
     #[inline]
     pub(crate) fn poll_post(
         &mut self,

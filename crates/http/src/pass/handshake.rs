@@ -22,7 +22,7 @@ pub(super) fn wanted(
     settings: &UpstreamTls,
 ) -> Option<Secured> {
     let Some(Ok(context)) = settings.context.as_deref() else { return None };
-    let tls = context.tls(&*pass.protocol);
+    let tls = context.tls(pass.protocol.is_multiplexed());
     let identity = context.identity(request, tls)?;
     let name = tls.is_named().then(|| name(request, pass, settings));
     Some(Secured { identity, name })
@@ -53,7 +53,7 @@ pub(crate) async fn handshake(
         return Err(Failure::upstream(Causes::ERROR));
     };
     let name = name(request, pass, settings);
-    let base = context.tls(&*pass.protocol);
+    let base = context.tls(pass.protocol.is_multiplexed());
     let own = match context.compute(request, base) {
         Ok(own) => own,
         Err(fault) => {
@@ -84,8 +84,8 @@ pub(crate) async fn handshake(
     }
 }
 
-/// Whether the server has chosen another protocol than HTTP/2. One that chooses none, because it does
-/// not know ALPN, is trusted, as in nginx.
+/// Whether the server has chosen another protocol than HTTP/2. One that chooses none, because it
+/// does not know ALPN, is trusted, as in nginx.
 fn speaks_other(conn: &Conn) -> bool {
     let chosen = conn.tls().and_then(|tls| tls.alpn.as_deref());
     chosen.is_some_and(|chosen| chosen != HTTP2)

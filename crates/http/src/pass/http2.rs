@@ -12,7 +12,8 @@ use super::protocol::{InvalidHead, UpstreamHead};
 use crate::field::clean;
 use crate::request::Request;
 
-/// Reads the head of a response. `answers_head`: the request was a HEAD, whose response has no body.
+/// Reads the head of a response. `answers_head`: the request was a HEAD, whose response has no
+/// body.
 ///
 /// # Errors
 /// The fields are not those of a response.

@@ -45,14 +45,14 @@ pub trait Protocol {
         head: &mut UpstreamHead,
     ) -> Result<bool, InvalidHead>;
 
-    /// Whether requests share connections, as streams. [`Protocol::write_head`] then writes lines like
-    /// those of HTTP/1 without a first one: pseudo-fields with their colon, then fields.
+    /// Whether requests share connections, as streams. [`Protocol::write_head`] then writes lines
+    /// like those of HTTP/1 without a first one: pseudo-fields with their colon, then fields.
     fn is_multiplexed(&self) -> bool {
         false
     }
 
-    /// Like [`Protocol::read_head`], of fields instead of bytes. `ended`: the response has no body. Takes
-    /// the fields out of `block`.
+    /// Like [`Protocol::read_head`], of fields instead of bytes. `ended`: the response has no
+    /// body. Takes the fields out of `block`.
     ///
     /// # Errors
     /// The fields are not those of a response.

@@ -75,8 +75,8 @@ impl Sender {
         sender
     }
 
-    /// Sends the client's body on a stream. `None` without one: then the stream is opened with the end of
-    /// the request.
+    /// Sends the client's body on a stream. `None` without one: then the stream is opened with the
+    /// end of the request.
     pub(crate) fn on_stream(request: &Request, body: OutgoingBody) -> Self {
         let mut sender = match body {
             OutgoingBody::Given(length) => {

@@ -13,7 +13,7 @@ use weir_upstream::Causes;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::ErrorCode;
 
-use super::links::Lease;
+use super::shared_links::Lease;
 use crate::h2::{Closed, Ended, Stream};
 
 /// A stream, with the wait of its request. Dropped before its end, it is cancelled.
@@ -186,8 +186,8 @@ impl Reason {
 }
 
 impl StreamFault {
-    /// The cause for `next_upstream`. What was not processed can be repeated like a request that met a
-    /// closed connection.
+    /// The cause for `next_upstream`. What was not processed can be repeated like a request that
+    /// met a closed connection.
     pub(crate) fn cause(&self) -> Causes {
         match self.reason {
             _ if self.unprocessed => Causes::ERROR,
@@ -197,8 +197,8 @@ impl StreamFault {
         }
     }
 
-    /// Whether the end of the connection was the reason, which for one that has served requests says
-    /// nothing about the peer.
+    /// Whether the end of the connection was the reason, which for one that has served requests
+    /// says nothing about the peer.
     pub(crate) fn is_of_connection(&self) -> bool {
         matches!(self.reason, Reason::GoAway(_) | Reason::Closed)
     }

@@ -15,7 +15,6 @@ use weir_engine::tls::{ClientSettings, ClientTls, SettingsError};
 use weir_script::Template;
 
 use super::destination::Destination;
-use super::protocol::Protocol;
 
 directives! {
     /// TLS to upstreams.
@@ -141,8 +140,8 @@ const PREFIX: &str = "{prefix}";
 
 impl ClientContext {
     /// The settings for a protocol.
-    pub(super) fn tls(&self, protocol: &dyn Protocol) -> &ClientTls {
-        match protocol.is_multiplexed() {
+    pub(super) fn tls(&self, is_http2: bool) -> &ClientTls {
+        match is_http2 {
             false => &self.tls,
             true => self.http2.get_or_init(|| self.tls.offering(&[HTTP2])),
         }

@@ -1,5 +1,6 @@
 //! HTTP/2 to upstreams, as a [`Protocol`] (`proxy_http_version 2`). A request that asks for another
-//! protocol, as a WebSocket does over HTTP/1.1, gets no answer of that protocol: `Upgrade` is not passed on.
+//! protocol, as a WebSocket does over HTTP/1.1, gets no answer of that protocol: `Upgrade` is not
+//! passed on.
 
 use weir_engine::error_log::Level;
 use weir_wire::field_block::FieldBlock;

@@ -10,8 +10,8 @@ use crate::request::Request;
 pub(super) struct GrpcCheck {
     /// `grpc_service=`; the whole server if it is empty.
     pub(super) service: Vec<u8>,
-    /// `grpc_status=`: the status of servers that do not know the protocol. 0: they have to say that they
-    /// work.
+    /// `grpc_status=`: the status of servers that do not know the protocol. 0: they have to say
+    /// that they work.
     pub(super) status: u32,
 }
 
