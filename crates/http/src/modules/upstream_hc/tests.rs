@@ -81,7 +81,7 @@ fn a_check_needs_a_group_with_a_zone() {
     assert_eq!(of(&format!("{} {bare}", location("proxy_pass http://u; health_check;"))), shared);
     let address = location("health_check; proxy_pass http://127.0.0.1:1;");
     assert_eq!(of(&address), shared.replace("\"u\"", "\"127.0.0.1\""));
-    let passed = "\"health_check\" needs a \"proxy_pass\" without variables in its location";
+    let passed = "\"health_check\" needs a \"proxy_pass\" or \"grpc_pass\" without variables in its location";
     for without in [
         "health_check;",
         "health_check; set $a u; proxy_pass http://$a;",
