@@ -133,13 +133,10 @@ impl Connection {
         *input = rest;
         self.body.left -= bytes.len() as u32;
         let id = self.body.stream;
-        // The user may have given it up in the middle of the frame.
+        // The user may have given it up in the middle of the frame, whose bytes have counted as
+        // unread from its head on, and are released with the stream's.
         let slot = self.streams.find(id).filter(|&slot| self.streams[slot].state.can_receive());
-        let Some(slot) = slot else {
-            self.receive_window.release(bytes.len() as u32);
-            self.grant_connection();
-            return None;
-        };
+        let slot = slot?;
         if self.body.left == 0 && self.body.ends_stream {
             return Some(self.end_of_body(slot, bytes));
         }

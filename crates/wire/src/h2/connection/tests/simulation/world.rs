@@ -65,6 +65,8 @@ impl World {
         let heads = 1000 * self.server.streams.len() + 25_000 * self.client.streams.len();
         for side in [&self.client, &self.server] {
             assert!(side.connection.output().len() < 2 * OUTPUT_LIMIT + heads);
+            let unread = side.connection.streams.iter().map(|(_, stream)| stream.receive.unread());
+            assert_eq!(side.connection.receive_window.unread(), unread.sum::<u32>());
         }
     }
 
