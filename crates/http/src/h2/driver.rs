@@ -140,6 +140,8 @@ impl Driver {
             state.wake_writers();
         } else if state.blocked || !state.machine.output().is_empty() {
             state.schedule();
+        } else {
+            state.take_back();
         }
         if state.blocked {
             self.sending.set(state.blocked_since + self.send_timeout);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use weir_engine::buffer::{self, Buf};
 use weir_engine::clock::Instant;
 use weir_engine::connection::Conn;
 use weir_engine::event_loop::Task;
@@ -17,6 +18,10 @@ use super::{Driver, Ended, Stream};
 
 /// The number of heads whose memory a connection keeps for the next ones.
 const SPARE_HEADS: usize = 16;
+
+/// The size of the output's memory, which the pool lends to a connection with output: bodies up to
+/// `weir_wire::h2::OUTPUT_LIMIT`, and heads.
+const OUTPUT: usize = 128 * 1024;
 
 /// The number of entries that a connection without streams keeps.
 const SPARE_ENTRIES: usize = 16;
@@ -43,6 +48,8 @@ pub(super) struct State {
     pub flushing: usize,
     /// A ping was answered.
     pub pong: bool,
+    /// The machine has memory for its output, from the pool.
+    lent: bool,
     /// The driver will run at the end of the turn.
     pub scheduled: bool,
     /// Streams are of no more use.
@@ -69,6 +76,7 @@ impl State {
             blocked_since: Instant::NEVER,
             flushing: 0,
             pong: false,
+            lent: false,
             scheduled: false,
             closed: false,
             leaving: false,
@@ -107,6 +115,25 @@ impl State {
     pub(super) fn touched(&mut self) {
         if !self.blocked && !self.machine.output().is_empty() {
             self.schedule();
+        }
+    }
+
+    /// The machine, with memory for output.
+    #[inline]
+    pub(super) fn writer(&mut self) -> &mut Connection {
+        if !self.lent && self.machine.output().is_empty() {
+            self.lent = true;
+            drop(self.machine.take_back());
+            self.machine.lend(buffer::take(OUTPUT).into_vec());
+        }
+        &mut self.machine
+    }
+
+    /// Gives the memory back if the output is empty.
+    pub(super) fn take_back(&mut self) {
+        if self.machine.output().is_empty() {
+            self.lent = false;
+            drop(self.machine.take_back().map(Buf::from));
         }
     }
 
@@ -262,7 +289,7 @@ impl Link {
         head: impl FnOnce(&mut BlockWriter<'_>),
     ) -> Stream {
         let state = &mut *self.state.borrow_mut();
-        let id = state.machine.open(end, head);
+        let id = state.writer().open(end, head);
         state.begin(id, false);
         state.touched();
         Stream::new(Rc::clone(self), id)

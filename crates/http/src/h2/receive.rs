@@ -25,7 +25,7 @@ impl Link {
         let now = clock::now().millis();
         let mut rest = &input[*used..];
         let begun = loop {
-            let event = match state.machine.receive(&mut rest, now) {
+            let event = match state.writer().receive(&mut rest, now) {
                 Ok(event) => event,
                 Err(fault) => {
                     *used = input.len();

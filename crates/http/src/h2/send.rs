@@ -51,6 +51,7 @@ impl State {
                 }
             }
         }
+        self.take_back();
         match conn.poll_flush(cx) {
             Poll::Ready(done) => done.map(Poll::Ready),
             Poll::Pending => Ok(Poll::Pending),

@@ -129,7 +129,7 @@ impl Stream {
     fn release(&self, count: usize) {
         let mut state = self.state();
         if !state.closed {
-            state.machine.release(self.id, count);
+            state.writer().release(self.id, count);
             state.touched();
         }
     }
@@ -193,7 +193,7 @@ impl Stream {
             return 0;
         }
         let before = state.machine.output().len();
-        change(&mut state.machine);
+        change(state.writer());
         let count = state.machine.output().len() - before;
         if count > 0 {
             let mark = state.end_of_output();
