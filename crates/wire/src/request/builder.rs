@@ -106,6 +106,18 @@ impl Builder {
         self.notice(entry, buf, choose)
     }
 
+    /// Adds a field that stands for another one and does not count.
+    pub(crate) fn implied_field(
+        &mut self,
+        entry: Entry,
+        buf: &[u8],
+        choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
+    ) -> Result<(), RequestError> {
+        self.head.seen.insert(entry.known);
+        self.head.entries.push(entry);
+        self.notice(entry, buf, choose)
+    }
+
     /// Acts on the last field.
     #[inline]
     pub(crate) fn notice(

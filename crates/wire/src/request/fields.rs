@@ -203,7 +203,7 @@ impl RequestFields {
             self.join_cookies(text);
         }
         self.refuse_hop_fields(text)?;
-        self.settle_host(text, limits, choose)?;
+        self.settle_host(text, choose)?;
         let builder = &mut self.builder;
         builder.finish(limits, |head| match (head.get(text, Known::ContentLength), ended) {
             // What follows is the tunnel's.
@@ -290,7 +290,6 @@ impl RequestFields {
     fn settle_host(
         &mut self,
         text: &mut [u8],
-        limits: &Limits,
         choose: &mut impl FnMut(&[u8]) -> Option<Limits>,
     ) -> Result<(), RequestError> {
         match (self.pseudo.authority(), self.builder.head.get(text, Known::Host)) {
@@ -307,7 +306,7 @@ impl RequestFields {
                 if let Some(name) = text.get_mut(entry.name.range()) {
                     name.copy_from_slice(b"host");
                 }
-                self.builder.field(entry, text, limits, choose)
+                self.builder.implied_field(entry, text, choose)
             }
             _ => Ok(()),
         }
