@@ -148,7 +148,10 @@ impl Connection {
         if head.length > self.config.max_frame {
             return Err(TOO_LARGE);
         }
-        if self.phase == Phase::Settings && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
+        // Servers are not so strict, as nginx: clients that begin otherwise work with it.
+        let strict = self.config.role == Role::Client;
+        let is_settings = head.kind == kind::SETTINGS && !head.has(flag::ACK);
+        if self.phase == Phase::Settings && strict && !is_settings {
             return Err(protocol_error("the first frame is not SETTINGS"));
         }
         if self.block.is_under_way() {
