@@ -25,6 +25,10 @@ pub enum BodyError {
     TooLarge,
     /// Broken chunked framing (400).
     Malformed,
+    /// More than `Content-Length` says (400).
+    TooLong,
+    /// Less than `Content-Length` says (400).
+    TooShort,
     /// The client closed the connection (400, logged at info).
     Closed,
     /// The client sent nothing for `client_body_timeout` (408).
@@ -38,7 +42,9 @@ impl BodyError {
     pub fn rejection(self) -> Rejection {
         match self {
             Self::TooLarge => Rejection::TOO_LARGE,
-            Self::Malformed | Self::Closed => Rejection::BAD_REQUEST,
+            Self::Malformed | Self::TooLong | Self::TooShort | Self::Closed => {
+                Rejection::BAD_REQUEST
+            }
             Self::TimedOut => Rejection::TIMEOUT,
             Self::File => Rejection::INTERNAL,
         }
@@ -116,6 +122,14 @@ impl Body {
     pub fn announce_length(&mut self, length: u64) {
         self.rest = if length == 0 { Rest::None } else { Rest::Length(length) };
         self.content_length = Some(length);
+    }
+
+    /// Announces a body of `length` bytes whose end the protocol shows, too: the exchange compares.
+    pub(crate) fn announce_checked(&mut self, length: u64) {
+        self.announce_length(length);
+        if length > 0 {
+            self.rest = Rest::Unknown;
+        }
     }
 
     /// Announces a body of unknown length.

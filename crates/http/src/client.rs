@@ -36,6 +36,9 @@ use queue::Queue;
 /// `send_timeout` before a location sets it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The length of frames before a location sets it.
+const USUAL_FRAME: usize = 8 * 1024;
+
 /// The destination of a response.
 pub enum Sink {
     /// A client.
@@ -70,13 +73,21 @@ pub struct Sending {
     /// The size of `output_buffers`: the length of one file read, if the kernel does not send the
     /// file.
     pub file_read: u64,
+    /// `http2_chunk_size`: the maximum number of bytes in a frame.
+    pub frame: usize,
     /// `tcp_nopush`: whether a head waits for the file after it, to fill a packet with both.
     pub nopush: bool,
 }
 
 impl Default for Sending {
     fn default() -> Self {
-        Self { sendfile: false, sendfile_chunk: 0, file_read: FILE_READ, nopush: false }
+        Self {
+            sendfile: false,
+            sendfile_chunk: 0,
+            file_read: FILE_READ,
+            frame: USUAL_FRAME,
+            nopush: false,
+        }
     }
 }
 

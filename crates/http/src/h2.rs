@@ -24,6 +24,7 @@ mod entry;
 pub(crate) mod link;
 mod receive;
 mod send;
+pub(crate) mod settings;
 pub(crate) mod stream;
 mod tunnel;
 mod upkeep;

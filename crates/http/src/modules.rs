@@ -63,6 +63,7 @@ mod upstream;
 mod upstream_hc;
 mod userid;
 mod uwsgi;
+mod v2;
 mod vhost_traffic_status;
 mod zstd;
 mod zstd_static;
@@ -88,6 +89,7 @@ pub const MODULES: &[&Module] = &[
     &secure_link::MODULE,
     &referer::MODULE,
     &ssl::MODULE,
+    &v2::MODULE,
     // The client's address.
     &realip::MODULE,
     // Limits.

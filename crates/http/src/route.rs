@@ -26,6 +26,7 @@ use crate::core::connection::Connection;
 use crate::core::files::Files;
 use crate::core::limits::Limits;
 use crate::core::redirect::Redirect;
+use crate::h2::settings::HTTP2;
 use crate::module::Handlers;
 
 pub(crate) use crate::core::location::Kind;
@@ -70,6 +71,8 @@ pub struct Usual {
     pub redirect: Arc<Settled<Redirect>>,
     /// `sendfile` and the like.
     pub files: Arc<Settled<Files>>,
+    /// `http2_chunk_size`.
+    pub frame: usize,
     /// Whether there is a `post_action`.
     pub post_action: bool,
     /// Whether only internal requests may enter (`internal`).
@@ -86,6 +89,7 @@ impl Usual {
             connection: settings.arc(&core::CONNECTION),
             redirect: settings.arc(&core::REDIRECT),
             files: settings.arc(&core::FILES),
+            frame: settings.get(&HTTP2).chunk_size.0 as usize,
             post_action: settings.get(&core::ERRORS).post_action.is_some(),
             internal: settings.get(&core::ACCESS).internal,
             unlimited: settings.get(&core::LOCATION).unlimited,
@@ -191,6 +195,11 @@ impl Endpoint {
     pub fn find(&self, host: &[u8]) -> Option<(ServerAt, Option<Matched<'_>>)> {
         let (at, captures) = self.names.as_ref()?.find(host)?;
         Some((*at, captures))
+    }
+
+    /// Whether connections that were made for this server may speak HTTP/2.
+    pub fn takes_http2(&self, server: &Server) -> bool {
+        self.http2 || server.settings.get(&HTTP2).on
     }
 
     /// The index of the default server.

@@ -7,6 +7,7 @@ use weir_engine::connection::Conn;
 use weir_engine::stats::Gauged;
 use weir_engine::tls::Alpn;
 
+use crate::client::Exchange;
 use crate::request::Request;
 use crate::snapshot::Snapshot;
 
@@ -15,6 +16,7 @@ mod choose;
 mod connection;
 mod fault;
 mod h1;
+mod h2;
 mod idle;
 mod open;
 mod stream;
@@ -26,27 +28,32 @@ pub use stream::Ask;
 use open::Opened;
 
 /// The protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientProtocol {
     /// HTTP/1.1 and earlier.
     H1,
+    /// HTTP/2.
+    H2,
 }
 
 impl ClientProtocol {
-    /// The protocol of an opened connection: the one that the handshake has agreed on, if any.
-    fn of(_opened: &Opened) -> Self {
-        Self::H1
-    }
-
-    /// Serves a connection from its first request to its last.
+    /// Serves an opened connection from its first request to its last.
     async fn serve(self, service: Rc<Service>, opened: Opened, listener: Rc<str>) {
         match self {
             Self::H1 => h1::serve(service, opened, listener).await,
+            Self::H2 => h2::serve(service, opened, listener).await,
         }
     }
 }
 
-/// The ALPN protocols that endpoints offer.
+/// The ALPN protocols of servers without HTTP/2.
 const ALPN: Alpn = &[b"http/1.1", b"http/1.0", b"http/0.9"];
+
+/// The ALPN protocols of servers with HTTP/2.
+const ALPN_WITH_HTTP2: Alpn = &[HTTP2, b"http/1.1", b"http/1.0", b"http/0.9"];
+
+/// The ALPN name of HTTP/2 (RFC 9113 section 3.2).
+const HTTP2: &[u8] = b"h2";
 
 /// One thread's HTTP service: the snapshot in force, and the connections of the thread.
 pub struct Service {
@@ -112,8 +119,11 @@ impl Service {
 /// Ends the exchange of a request that has been answered and logged, after which nothing can
 /// follow.
 async fn close(request: Box<Request>, gauge: Option<Gauged>) {
-    match request.client.is_h1() {
-        true => h1::linger::close(request, gauge).await,
-        false => drop(request.retire()),
+    if request.client.is_h1() {
+        return h1::linger::close(request, gauge).await;
+    }
+    let timed_out = request.client.timed_out;
+    if let Some(Exchange::H2(stream)) = request.retire() {
+        stream.close(timed_out);
     }
 }

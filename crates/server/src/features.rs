@@ -50,7 +50,7 @@ const MODULES: &[(&str, Usual, bool)] = &[
     ("http_upstream_sticky_module",      Built,   true),
     ("http-cache",                       Built,   true),
     ("http_ssl_module",                  LeftOut, true),
-    ("http_v2_module",                   LeftOut, false),
+    ("http_v2_module",                   LeftOut, true),
     ("http_v3_module",                   LeftOut, false),
     ("http_realip_module",               LeftOut, true),
     ("http_addition_module",             LeftOut, true),

@@ -61,17 +61,17 @@ pub struct ClientHello<'a> {
     pub alpn: &'a [&'a [u8]],
 }
 
-/// Performs the server's side of a handshake and offers `alpn`. `choose` maps the client hello to
-/// the settings of a server, or to `None` to reject the handshake. The verdict on the client's
-/// certificate is stored in the connection's [`TlsInfo`]; it does not end the handshake. If the
-/// client sends early data, the connection is ready before the end of the handshake.
+/// Performs the server's side of a handshake. `choose` maps the client hello to the settings of a
+/// server and the protocols that it offers by ALPN, or to `None` to reject the handshake. The
+/// verdict on the client's certificate is stored in the connection's [`TlsInfo`]; it does not end
+/// the handshake. If the client sends early data, the connection is ready before the end of the
+/// handshake.
 ///
 /// # Errors
 /// The connection is closed, after an alert where one applies.
 pub async fn accept(
     mut conn: Conn,
-    alpn: Alpn,
-    choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerTls>>,
+    choose: impl FnOnce(&ClientHello<'_>) -> Option<(Arc<ServerTls>, Alpn)>,
     timeout: Duration,
 ) -> Result<Conn, HandshakeError> {
     let mut deadline = Deadline::new();
@@ -88,7 +88,7 @@ pub async fn accept(
         let offered: Vec<&[u8]> = offer.alpn().map(Iterator::collect).unwrap_or_default();
         choose(&ClientHello { server_name: server_name.as_deref(), alpn: &offered })
     };
-    let Some(server) = chosen else {
+    let Some((server, alpn)) = chosen else {
         send_alert(&conn, &UNRECOGNIZED_NAME);
         return Err(HandshakeError::Rejected);
     };

@@ -47,7 +47,7 @@ type Both = (Result<Conn, HandshakeError>, Result<Conn, HandshakeError>);
 async fn shake(server: &Arc<ServerTls>, client: &ClientTls, name: &str) -> Both {
     let (one, two) = pair();
     let server = Arc::clone(server);
-    let accepting = spawn_joined(accept(one, ALPN, move |_| Some(server), SOON));
+    let accepting = spawn_joined(accept(one, move |_| Some((server, ALPN)), SOON));
     let connected = connect(two, client, name, SOON).await;
     (accepting.await.unwrap(), connected)
 }
@@ -172,7 +172,7 @@ fn an_upstreams_certificate_must_be_valid_and_cover_its_name() {
 fn a_handshake_can_be_refused() {
     block_on(async {
         let (one, two) = pair();
-        let accepting = spawn_joined(accept(one, &[], |_| None, SOON));
+        let accepting = spawn_joined(accept(one, |_| None, SOON));
         let error = connect(two, &client(ClientSettings::default()), "x", SOON).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Tls(_)), "{error}");
         assert!(matches!(accepting.await.unwrap(), Err(HandshakeError::Rejected)));
@@ -186,14 +186,14 @@ fn plaintext_is_recognized_and_reported() {
         two.send_all(&[b"GET / HTTP/1.0\r\n\r\n"], SOON).await.unwrap();
         let first = std::future::poll_fn(|cx| one.poll_first_byte(cx)).await.unwrap();
         assert_eq!(first, Some(b'G'));
-        let error = accept(one, &[], |_| None, SOON).await.unwrap_err();
+        let error = accept(one, |_| None, SOON).await.unwrap_err();
         assert!(matches!(error, HandshakeError::Tls(_)));
         let (one, two) = pair();
         drop(two);
-        let error = accept(one, &[], |_| None, SOON).await.unwrap_err();
+        let error = accept(one, |_| None, SOON).await.unwrap_err();
         assert_eq!(error.to_string(), "peer closed connection in SSL handshake");
         let (one, _two) = pair();
-        let error = accept(one, &[], |_| None, Duration::from_millis(1)).await.unwrap_err();
+        let error = accept(one, |_| None, Duration::from_millis(1)).await.unwrap_err();
         assert!(matches!(error, HandshakeError::TimedOut));
     });
 }

@@ -55,8 +55,10 @@ impl Reception {
     }
 
     async fn receive(&self, conn: Conn, from: IpAddr, place: Place, settings: &Settings) {
-        let choose = |hello: &ClientHello<'_>| settings.server(hello.alpn, now());
-        let mut conn = match tls::accept(conn, PROTOCOLS, choose, HANDSHAKE).await {
+        let choose = |hello: &ClientHello<'_>| {
+            settings.server(hello.alpn, now()).map(|server| (server, PROTOCOLS))
+        };
+        let mut conn = match tls::accept(conn, choose, HANDSHAKE).await {
             Ok(conn) => conn,
             Err(error) => return refuse_handshake(from, &error),
         };

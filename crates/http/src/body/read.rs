@@ -9,8 +9,14 @@ use weir_engine::buffer::Buf;
 use super::collect::Collector;
 use super::{BodyError, BodyStep};
 use crate::core::temp_path::TempFileError;
+use crate::h2::settings::HTTP2;
 use crate::rejection::Rejection;
 use crate::request::Request;
+
+/// The number of unread bytes that a client may have under way if its body is read whole, and the
+/// protocol has a limit. What does not fit the buffer goes to a file, so it only bounds what arrives
+/// in one turn of the loop, or during a write.
+const WHOLE_BODY_WINDOW: u64 = 1024 * 1024;
 
 /// How bytes of a body reached the collector.
 enum Came {
@@ -45,6 +51,7 @@ impl Request {
         if !self.body.chunked && self.body.content_length.is_none() {
             return Ok(());
         }
+        self.client.allow_body(WHOLE_BODY_WINDOW);
         let received = self.client.unread().unwrap_or_default();
         let mut collector = Collector::new(self, received as u64);
         loop {
@@ -81,6 +88,8 @@ impl Request {
         }
         self.ask_for_body().await?;
         let most = self.get(&crate::core::LIMITS).client_body_buffer_size.0;
+        let preread = self.server.settings.get(&HTTP2).body_preread_size.0;
+        self.client.allow_body(most.max(preread.into()));
         let (mut ahead, mut length) = (VecDeque::new(), 0);
         while length < most {
             let step = std::future::poll_fn(|cx| match self.poll_body(cx) {
@@ -170,6 +179,20 @@ impl Request {
                 self.response.lingers = true;
             }
             BodyError::Malformed => self.log(Level::Error, "client sent invalid chunked body"),
+            BodyError::TooLong => {
+                self.body.abandon();
+                self.log(Level::Info, "client intended to send body data larger than declared");
+            }
+            BodyError::TooShort => {
+                let message = format!(
+                    "client prematurely closed stream: only {} out of {} bytes of request body \
+                     received",
+                    self.body.received,
+                    self.body.content_length.unwrap_or_default()
+                );
+                self.body.abandon();
+                self.log(Level::Info, &message);
+            }
             BodyError::Closed => {
                 self.body.abandon();
                 self.client.broken = true;

@@ -1,6 +1,7 @@
 //! One exchange with a client. Only this module knows its protocol.
 
 pub(crate) mod h1;
+pub(crate) mod h2;
 pub(crate) mod memory;
 
 use std::io;
@@ -23,6 +24,8 @@ use crate::response::Response;
 pub enum Exchange {
     /// HTTP/1, which has the connection for itself.
     H1(Box<h1::Link>),
+    /// HTTP/2: a stream.
+    H2(h2::H2),
     /// A client in memory.
     Memory(memory::Stream),
 }
@@ -46,8 +49,17 @@ impl Client {
     pub(crate) fn begin(&mut self, head: &Head, body: &mut Body, keepalive: &mut bool) {
         match self.exchange() {
             Some(Exchange::H1(link)) => link.begin(head, body, keepalive),
+            Some(Exchange::H2(stream)) => stream.begin(head, body),
             Some(Exchange::Memory(_)) => memory::begin(head, body),
             None => {}
+        }
+    }
+
+    /// Lets the client have up to this many unread bytes of the body under way, besides what it has been
+    /// allowed before.
+    pub(crate) fn allow_body(&mut self, bytes: u64) {
+        if let Some(Exchange::H2(stream)) = self.exchange() {
+            stream.allow_body(u32::try_from(bytes).unwrap_or(u32::MAX));
         }
     }
 
@@ -56,6 +68,7 @@ impl Client {
     pub(crate) fn queue_head(&mut self, reply: Reply<'_>) {
         match self.exchange() {
             Some(Exchange::H1(_)) => h1::queue_head(self, reply),
+            Some(Exchange::H2(stream)) => self.bytes_sent += stream.queue_head(reply),
             Some(Exchange::Memory(stream)) => stream.queue_head(reply),
             None => {}
         }
@@ -68,6 +81,7 @@ impl Client {
     ) {
         match self.exchange() {
             Some(Exchange::H1(_)) => self.push(h1::early_hints(fields)),
+            Some(Exchange::H2(stream)) => self.bytes_sent += stream.queue_early_hints(fields),
             Some(Exchange::Memory(stream)) => stream.queue_early_hints(fields),
             None => {}
         }
@@ -77,7 +91,8 @@ impl Client {
     pub(crate) fn queue_continue(&mut self) {
         match self.exchange() {
             Some(Exchange::H1(_)) => self.push(h1::CONTINUE),
-            Some(Exchange::Memory(_)) | None => {}
+            // Flow control does that.
+            Some(Exchange::H2(_) | Exchange::Memory(_)) | None => {}
         }
     }
 
@@ -105,6 +120,7 @@ impl Client {
     pub(crate) fn queue_end(&mut self, response: &Response) {
         match self.exchange() {
             Some(Exchange::H1(_)) if response.chunked => self.push(h1::end(&response.trailers)),
+            Some(Exchange::H2(stream)) => stream.queue_end(&response.trailers),
             Some(Exchange::Memory(stream)) => stream.queue_end(&response.trailers),
             Some(Exchange::H1(_)) | None => {}
         }
@@ -114,7 +130,7 @@ impl Client {
     pub(crate) fn is_movable(&mut self, response: &Response) -> bool {
         match self.exchange() {
             Some(Exchange::H1(_)) => !response.chunked,
-            Some(Exchange::Memory(_)) | None => false,
+            Some(Exchange::H2(_) | Exchange::Memory(_)) | None => false,
         }
     }
 }
@@ -124,7 +140,7 @@ impl Exchange {
     pub(crate) fn into_h1(self) -> Option<Box<h1::Link>> {
         match self {
             Self::H1(link) => Some(link),
-            Self::Memory(_) => None,
+            Self::H2(_) | Self::Memory(_) => None,
         }
     }
 
@@ -132,7 +148,7 @@ impl Exchange {
     pub(crate) fn conn(&self) -> Option<&Conn> {
         match self {
             Self::H1(link) => Some(&link.conn),
-            Self::Memory(_) => None,
+            Self::H2(_) | Self::Memory(_) => None,
         }
     }
 
@@ -141,6 +157,7 @@ impl Exchange {
     pub(super) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
         match self {
             Self::H1(link) => link.poll_sign(cx),
+            Self::H2(stream) => stream.poll_sign(cx),
             Self::Memory(stream) => stream.poll_sign(cx),
         }
     }
@@ -151,6 +168,7 @@ impl Exchange {
     pub(crate) fn unread(&self) -> usize {
         match self {
             Self::H1(link) => link.input.len(),
+            Self::H2(stream) => stream.unread(),
             Self::Memory(stream) => stream.unread(),
         }
     }
@@ -163,6 +181,7 @@ impl Exchange {
     pub(super) fn has_left(&self) -> bool {
         match self {
             Self::H1(link) => link.has_left(),
+            Self::H2(stream) => stream.has_left(),
             Self::Memory(stream) => stream.has_left(),
         }
     }
@@ -171,7 +190,7 @@ impl Exchange {
     pub(super) fn end_follows(&mut self) {
         match self {
             Self::H1(link) => link.conn.end_follows(),
-            Self::Memory(_) => {}
+            Self::H2(_) | Self::Memory(_) => {}
         }
     }
 
@@ -185,7 +204,7 @@ impl Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_only(cx, piece, behind),
-            Self::Memory(_) => Poll::Pending,
+            Self::H2(_) | Self::Memory(_) => Poll::Pending,
         }
     }
 
@@ -200,6 +219,7 @@ impl Exchange {
     ) -> Poll<io::Result<u64>> {
         match self {
             Self::H1(link) => link.poll_write(cx, queue, sending, budget),
+            Self::H2(stream) => stream.poll_write(cx, queue, sending, budget),
             Self::Memory(stream) => stream.poll_write(cx, queue, sending, budget),
         }
     }
@@ -209,7 +229,16 @@ impl Exchange {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::H1(link) => link.poll_flush(cx),
+            Self::H2(stream) => stream.poll_flush(),
             Self::Memory(stream) => stream.poll_flush(),
+        }
+    }
+
+    /// The number of bytes that were sent besides those that [`Exchange::poll_write`] has counted.
+    pub(super) fn take_uncounted(&mut self) -> u64 {
+        match self {
+            Self::H2(stream) => stream.take_uncounted(),
+            Self::H1(_) | Self::Memory(_) => 0,
         }
     }
 
@@ -218,7 +247,7 @@ impl Exchange {
     pub(super) fn can_move(&self) -> bool {
         match self {
             Self::H1(link) => link.can_move(),
-            Self::Memory(_) => false,
+            Self::H2(_) | Self::Memory(_) => false,
         }
     }
 
@@ -231,7 +260,7 @@ impl Exchange {
     ) -> Poll<io::Result<Moved>> {
         match self {
             Self::H1(link) => from.poll_move(cx, &mut link.conn, max),
-            Self::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            Self::H2(_) | Self::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 }
@@ -245,6 +274,7 @@ impl Exchange {
     pub(crate) fn take_body(&mut self, body: &mut Body) -> Result<Option<BodyStep>, BodyError> {
         match self {
             Self::H1(link) => link.take_body(body),
+            Self::H2(stream) => stream.take_body(body),
             Self::Memory(stream) => stream.take_body(body),
         }
     }
@@ -258,6 +288,7 @@ impl Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_fill(cx, body),
+            Self::H2(stream) => stream.poll_fill(cx),
             Self::Memory(stream) => stream.poll_fill(cx),
         }
     }
@@ -266,7 +297,7 @@ impl Exchange {
     pub(crate) fn receives_into(&self, body: &Body) -> bool {
         match self {
             Self::H1(link) => link.receives_into(body),
-            Self::Memory(_) => false,
+            Self::H2(_) | Self::Memory(_) => false,
         }
     }
 
@@ -281,7 +312,7 @@ impl Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_recv_into(cx, body, into),
-            Self::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            Self::H2(_) | Self::Memory(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 }
@@ -296,6 +327,7 @@ impl Duplex for Exchange {
     ) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => link.poll_recv_raw(cx, into, max),
+            Self::H2(stream) => stream.stream().poll_recv(cx, into, max),
             Self::Memory(stream) => stream.poll_recv_raw(cx, into, max),
         }
     }
@@ -303,6 +335,7 @@ impl Duplex for Exchange {
     fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::H1(link) => Duplex::poll_send(&mut link.conn, cx, bytes),
+            Self::H2(stream) => stream.stream().poll_send(cx, bytes),
             Self::Memory(stream) => stream.poll_send(cx, bytes),
         }
     }
@@ -310,6 +343,7 @@ impl Duplex for Exchange {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::H1(link) => link.conn.poll_flush(cx),
+            Self::H2(stream) => Duplex::poll_flush(stream.stream(), cx),
             Self::Memory(stream) => stream.poll_flush(),
         }
     }
@@ -317,6 +351,7 @@ impl Duplex for Exchange {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::H1(link) => link.conn.poll_shutdown(cx),
+            Self::H2(stream) => stream.stream().poll_shutdown(cx),
             Self::Memory(stream) => stream.shutdown(),
         }
     }

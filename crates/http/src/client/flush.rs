@@ -85,7 +85,11 @@ impl Client {
             }
         }
         match &mut self.sink {
-            Sink::Client(exchange) => exchange.poll_flush(cx),
+            Sink::Client(exchange) => {
+                let flushed = exchange.poll_flush(cx);
+                self.bytes_sent += exchange.take_uncounted();
+                flushed
+            }
             // The request that takes from the pipe wakes the subrequest.
             Sink::Pipe(pipe) if pipe.bytes.get() > 0 => Poll::Pending,
             _ => Poll::Ready(Ok(())),

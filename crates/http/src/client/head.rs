@@ -14,6 +14,9 @@ use crate::server_name::SERVER_NAME;
 
 /// A writer of head fields: for each field, a name, a value and an end.
 pub(super) trait HeadWriter {
+    /// Whether `Location` has the same place whether or not it is absolute.
+    const LOCATION_IN_PLACE: bool = false;
+
     /// Begins a field. The name includes the `": "` of HTTP/1's text.
     fn name(&mut self, name: &'static str);
 
@@ -89,9 +92,16 @@ pub(super) fn write<W: HeadWriter>(
 ) {
     server_and_date(reply, out);
     entity(reply.response, out);
-    let relative = location(reply, out);
+    let mut relative = location(reply, out);
     hop(reply, out);
     let response = &*reply.response;
+    if W::LOCATION_IN_PLACE
+        && relative
+        && let Some(target) = &response.location
+    {
+        out.field("Location: ", target);
+        relative = false;
+    }
     if response.vary_accept_encoding {
         out.field("Vary: ", b"Accept-Encoding");
     }

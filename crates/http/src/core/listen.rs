@@ -100,7 +100,6 @@ impl Listen {
                          use the \"http2\" directive instead"
                             .into(),
                     );
-                    warn("\"listen ... http2\" is not supported yet and has no effect".into());
                     options.protocols.add(HTTP2);
                 }
                 text => {

@@ -225,6 +225,11 @@ impl Link {
         Driver::new(Rc::new(Self { conn: RefCell::new(conn), state }))
     }
 
+    /// Keeps the memory of a head for the next.
+    pub(crate) fn reuse(&self, head: FieldBlock) {
+        self.state.borrow_mut().reuse(head);
+    }
+
     /// The number of open streams.
     pub(crate) fn streams(&self) -> usize {
         self.state.borrow().machine.streams()

@@ -2,7 +2,7 @@
 
 /// Names that are accepted with a warning and have no value. As with directives, variables that may
 /// guard access are not among them.
-const NAMES: &[&str] = &["http2", "http3"];
+const NAMES: &[&str] = &["http3"];
 
 /// Whether an undefined variable is one of nginx's.
 pub(crate) fn is_pending(name: &str) -> bool {

@@ -17,7 +17,8 @@ impl Request {
     /// Applies the settings of the request's location to the connection and the body.
     pub fn enter_location(&mut self) {
         let Self { location, body, client, .. } = self;
-        let Usual { limits, connection, files, .. } = &location.usual;
+        let usual = &location.usual;
+        let Usual { limits, connection, files, .. } = usual;
         body.max_size = limits.client_max_body_size.0;
         body.timeout = limits.client_body_timeout.0;
         client.send_timeout = limits.send_timeout.0;
@@ -25,6 +26,7 @@ impl Request {
             sendfile: files.sendfile,
             sendfile_chunk: files.sendfile_max_chunk.0,
             file_read: files.output_buffers.size.clamp(1, LARGEST_READ),
+            frame: usual.frame,
             nopush: connection.tcp_nopush,
         };
         if self.keepalive {

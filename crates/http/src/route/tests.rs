@@ -8,10 +8,12 @@ use weir_conf::{Assembly, assemble};
 use super::build::Builder;
 use super::check::check;
 use super::*;
+use crate::h2::settings::TABLE;
 
 fn assembled(text: &str) -> Assembly {
     let env = Memory::default().with("/etc/nginx.conf", text);
-    let tables: Vec<_> = core::TABLES.iter().copied().chain(crate::pending::tables()).collect();
+    let tables: Vec<_> =
+        core::TABLES.iter().copied().chain([TABLE]).chain(crate::pending::tables()).collect();
     let mut assembly =
         assemble(&tables, Path::new("/etc/nginx.conf"), Path::new("/srv"), None, &env);
     let Assembly { root, diagnostics, .. } = &mut assembly;
@@ -182,7 +184,7 @@ fn faults_have_nginxs_messages_and_positions() {
             "[warn] duplicate extension \"x\", content type: \"c/d\", previous content type: \"a/b\":3",
         ),
         ("server { try_files a =x; }", "[emerg] invalid code \"=x\":2"),
-        ("http2 on;", "[warn] \"http2\" directive is not supported yet and has no effect:2"),
+        ("http3 on;", "[warn] \"http3\" directive is not supported yet and has no effect:2"),
         ("js_import x;", "[emerg] unknown directive \"js_import\":2"),
         (
             "server { location / { limit_except GET { }\nlimit_except GET { } } }",

@@ -16,7 +16,7 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 
 use super::idle::{Parked, Patience, Wake};
-use super::{ClientProtocol, Service, h1, open};
+use super::{Service, h1, h2, open};
 use crate::client::exchange::h1::Link;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
@@ -36,7 +36,7 @@ async fn serve(
     // Rare steps are boxed, because every connection pays for the state of its task.
     let snapshot = old.unwrap_or_else(|| service.snapshot());
     let Some(opened) = Box::pin(open::open(snapshot, conn, &key, start)).await else { return };
-    ClientProtocol::of(&opened).serve(service, opened, key).await;
+    opened.protocol.serve(service, opened, key).await;
 }
 
 /// Takes a new connection, which waits for its first bytes without a task.
@@ -58,11 +58,15 @@ pub(super) fn accept(service: &Rc<Service>, mut conn: Conn, key: &Rc<str>) {
 pub(super) async fn resume(
     service: Rc<Service>,
     conn: Conn,
-    parked: Parked,
+    mut parked: Parked,
     until: Instant,
     old: Option<Rc<Snapshot>>,
 ) {
     let (key, number) = (service.idle.listener(&parked), parked.number());
+    if let Some(asleep) = parked.asleep.take() {
+        let facts = (info_of(&conn, parked), key);
+        return h2::resume(service, conn, asleep, facts, number - 1, until, old).await;
+    }
     if number == open::UNOPENED {
         return Box::pin(serve(service, conn, key, parked.start, old)).await;
     }
@@ -81,8 +85,8 @@ fn info_of(conn: &Conn, parked: Parked) -> Rc<ConnectionInfo> {
 /// Ends a parked connection that was silent for too long.
 pub(super) fn time_out(service: &Rc<Service>, conn: Conn, parked: Parked, until: Instant) {
     let (key, number) = (service.idle.listener(&parked), parked.number());
-    if number == open::UNOPENED {
-        // The reader of its first bytes logs the timeout.
+    if number == open::UNOPENED || parked.asleep.is_some() {
+        // The reader of its first bytes logs the timeout, and HTTP/2 takes leave.
         weir_engine::spawn(resume(Rc::clone(service), conn, parked, until, None));
         return;
     }

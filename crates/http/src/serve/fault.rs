@@ -61,6 +61,14 @@ impl HeadFault {
         Box::new(Self { status: 421, message, lingers, silent, timed_out, whole_line })
     }
 
+    /// A host whose server does not speak HTTP/2, on a connection that does (421).
+    pub(super) fn without_http2() -> Box<Self> {
+        let message = "client attempted to request the server name for which the negotiated \
+                       protocol is disabled while reading client request headers"
+            .to_owned();
+        Box::new(Self { message, ..*Self::misdirected() })
+    }
+
     /// A client that is gone.
     pub(super) fn gone(doing: &str, what: &str) -> Box<Self> {
         let message = format!("{what} while {doing}");

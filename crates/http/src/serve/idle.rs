@@ -35,6 +35,7 @@ use weir_engine::park::{Left, Lot};
 use weir_engine::timer::Deadline;
 
 use crate::client::exchange::h1::Link;
+use crate::h2::Asleep;
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
 use crate::serve::Service;
@@ -76,6 +77,8 @@ pub(super) struct Parked {
     pub(super) start: Instant,
     /// Facts from the PROXY protocol or the handshake, if there are any.
     pub(super) info: Option<Rc<ConnectionInfo>>,
+    /// The state of a connection that speaks HTTP/2.
+    pub(super) asleep: Option<Asleep>,
 }
 
 /// Connections that can no longer be parked, each with the end of its wait.
@@ -91,7 +94,9 @@ impl Leaving {
         weir_engine::spawn(async move {
             weir_engine::event_loop::settle().await;
             for (mut conn, parked, until) in self.0 {
-                if parked.number > 1 && conn.has_nothing_unread() {
+                // HTTP/2 takes leave.
+                let is_idle = parked.number > 1 && parked.asleep.is_none();
+                if is_idle && conn.has_nothing_unread() {
                     conn.close();
                 } else {
                     let service = Rc::clone(&service);
@@ -213,7 +218,7 @@ impl IdleConnections {
             names.len() - 1
         });
         let number = u32::try_from(number).unwrap_or(u32::MAX);
-        Parked { key: key as Key, number, start, info }
+        Parked { key: key as Key, number, start, info, asleep: None }
     }
 
     /// The listener of a parked connection.
@@ -286,7 +291,7 @@ async fn sweep(service: Weak<Service>) {
 
 impl Place<'_> {
     /// Records the waker, and the beginning of the wait.
-    fn wait(&mut self, cx: &Context<'_>, parks: bool) {
+    pub(super) fn wait(&mut self, cx: &Context<'_>, parks: bool) {
         let mut waiting = self.idle.waiting.borrow_mut();
         let key = match self.key {
             Some(key) => key,
@@ -304,7 +309,7 @@ impl Place<'_> {
     }
 
     /// The wake-up that the sweep or a shortage of connections asks for.
-    fn wanted(&self) -> Option<Wake> {
+    pub(super) fn wanted(&self) -> Option<Wake> {
         match self.idle.waiting.borrow()[self.key?].since {
             BUSY => None,
             CLOSED => Some(Wake::Quit),
@@ -314,7 +319,7 @@ impl Place<'_> {
     }
 
     /// Ends the wait.
-    fn leave(&mut self) {
+    pub(super) fn leave(&mut self) {
         if let Some(key) = self.key {
             self.idle.waiting.borrow_mut()[key].since = BUSY;
         }

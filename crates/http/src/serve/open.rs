@@ -1,4 +1,5 @@
-//! Opening a connection: the PROXY protocol header and the TLS handshake, if the listener has them.
+//! Opening a connection: the PROXY protocol header and the TLS handshake, if the listener has them,
+//! and the protocol that the client speaks.
 
 use std::rc::Rc;
 
@@ -6,17 +7,20 @@ use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
+use weir_wire::h2::PREFACE;
 use weir_wire::proxy_protocol::{self, Parsed, ProxyError};
 
 use crate::core::{CONNECTION, LIMITS};
 use crate::request::connection_info::ConnectionInfo;
 use crate::route::Endpoint;
-use crate::serve::{Service, tls};
+use crate::serve::h1::read::READ;
+use crate::serve::{ClientProtocol, HTTP2, Service, tls};
 use crate::snapshot::{Held, Snapshot};
 
 /// An opened connection, ready for requests.
 pub(super) struct Opened {
     pub conn: Conn,
+    pub protocol: ClientProtocol,
     pub info: Rc<ConnectionInfo>,
     /// The snapshot that it was opened with.
     pub snapshot: Rc<Snapshot>,
@@ -46,7 +50,7 @@ pub(super) fn begin(service: &Service, conn: &mut Conn, key: &str) -> Option<Beg
     conn.set_nodelay(settings.get(&CONNECTION).tcp_nodelay);
     let start = clock::now();
     let until = start + settings.get(&LIMITS).client_header_timeout.0;
-    let opens = endpoint.proxy_protocol || endpoint.ssl;
+    let opens = endpoint.proxy_protocol || endpoint.ssl || endpoint.takes_http2(&endpoint.default);
     Some(Begun { start, until, number: if opens { UNOPENED } else { 1 } })
 }
 
@@ -76,7 +80,34 @@ pub(super) async fn open(
     // The time of the handshake does not count.
     let begun = if endpoint.ssl { clock::now() } else { start };
     let until = begun + timeout;
-    Some(Opened { conn, info: Rc::new(info), snapshot, endpoint, until })
+    let protocol = match &info.tls {
+        Some(tls) => ClientProtocol::of_alpn(tls.alpn.as_deref()),
+        None if endpoint.ssl || !endpoint.takes_http2(&endpoint.default) => ClientProtocol::H1,
+        None => ClientProtocol::of_first_bytes(&mut conn, until).await,
+    };
+    Some(Opened { conn, protocol, info: Rc::new(info), snapshot, endpoint, until })
+}
+
+impl ClientProtocol {
+    /// The protocol that a handshake has agreed on.
+    fn of_alpn(name: Option<&[u8]>) -> Self {
+        if name == Some(HTTP2) { Self::H2 } else { Self::H1 }
+    }
+
+    /// The protocol that the client begins with: HTTP/2 has a preface (RFC 9113 section 3.4). The
+    /// bytes are given back. A client that sends too few of them by then, or ends its connection,
+    /// is left to HTTP/1.
+    async fn of_first_bytes(conn: &mut Conn, until: Instant) -> Self {
+        let mut first = weir_engine::buffer::take(READ);
+        while PREFACE.starts_with(&first) && first.len() < PREFACE.len() {
+            match conn.recv(&mut first, READ, until.since(clock::now())).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        conn.unread(&first);
+        if first.starts_with(PREFACE) { Self::H2 } else { Self::H1 }
+    }
 }
 
 /// Reads the PROXY protocol header. The outer None closes the connection.

@@ -10,11 +10,13 @@ use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
-use weir_engine::tls::{ClientHello, HandshakeError, ServerTls, SettingsError, TlsInfo, accept};
+use weir_engine::tls::{
+    Alpn, ClientHello, HandshakeError, ServerTls, SettingsError, TlsInfo, accept,
+};
 
 use weir_wire::uri::parse_host;
 
-use super::ALPN;
+use super::{ALPN, ALPN_WITH_HTTP2};
 use crate::client::{Client, Sink};
 use crate::core::LIMITS;
 use crate::request::Request;
@@ -56,7 +58,7 @@ pub(super) async fn open(
         }
     }
     let until = clock::now() + timeout;
-    let shaken = accept(conn, ALPN, |hello| opening.choose(hello), timeout).await;
+    let shaken = accept(conn, |hello| opening.choose(hello), timeout).await;
     match shaken {
         Ok(conn) => {
             opening.info.tls = conn.tls().cloned();
@@ -97,8 +99,9 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// The TLS settings of the server that the client names (ngx_http_ssl_servername).
-    fn choose(&mut self, hello: &ClientHello<'_>) -> Option<Arc<ServerTls>> {
+    /// The TLS settings of the server that the client names (ngx_http_ssl_servername), and the
+    /// protocols that it offers.
+    fn choose(&mut self, hello: &ClientHello<'_>) -> Option<(Arc<ServerTls>, Alpn)> {
         // Parsed without a port, as in a request.
         let mut host = Vec::new();
         let name = hello.server_name.filter(|name| parse_host(name, &mut host).is_ok());
@@ -109,6 +112,7 @@ impl Opening<'_> {
         }
         let default = Held::map(self.endpoint, |endpoint| &*endpoint.default);
         let server = self.server.clone().unwrap_or_else(|| default.clone());
+        let alpn = if self.endpoint.takes_http2(&server) { ALPN_WITH_HTTP2 } else { ALPN };
         let ssl = server.settings.get(&SSL);
         if ssl.reject_handshake {
             return None;
@@ -117,11 +121,11 @@ impl Opening<'_> {
         let own = ssl.context.as_ref();
         let context = own.or(default.settings.get(&SSL).context.as_ref())?;
         if !context.is_computed() {
-            return Some(Arc::clone(context.tls()));
+            return Some((Arc::clone(context.tls()), alpn));
         }
         let mut request = self.stand_in(&server, hello);
         match context.compute(&mut request) {
-            Ok(tls) => Some(tls),
+            Ok(tls) => Some((tls, alpn)),
             Err(fault) => {
                 self.fault = Some(fault);
                 None

@@ -38,7 +38,7 @@ async fn passes(server: ServerTls, client: &ClientTls) -> Result<(), HandshakeEr
     });
     let accepting = spawn_joined(async move {
         let server = Arc::new(server);
-        let mut conn = accept(one, ALPN, move |_| Some(server), SOON).await?;
+        let mut conn = accept(one, move |_| Some((server, ALPN)), SOON).await?;
         let mut got = Vec::new();
         conn.recv(&mut got, 10, SOON).await?;
         assert_eq!(got, b"hello");

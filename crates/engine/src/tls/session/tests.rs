@@ -83,7 +83,7 @@ fn key() -> CertifiedKey {
 async fn our_server(conn: Conn, settings: ServerSettings) -> Conn {
     let settings = ServerSettings { keys: vec![key()], ..settings };
     let server = Arc::new(ServerTls::new(settings, &mut Vec::new()).unwrap());
-    accept(conn, &[], |_| Some(server), SOON).await.unwrap()
+    accept(conn, |_| Some((server, &[])), SOON).await.unwrap()
 }
 
 /// Receives `count` bytes, at most `step` at a time, and echoes them.

@@ -27,7 +27,7 @@ fn client(config: &Arc<ClientConfig>) -> ClientConnection {
 }
 
 async fn accepted(conn: Conn, server: &Arc<ServerTls>) -> Result<Conn, HandshakeError> {
-    accept(conn, &[], |_| Some(Arc::clone(server)), SOON).await
+    accept(conn, |_| Some((Arc::clone(server), &[])), SOON).await
 }
 
 /// A first connection, which leaves the client a session.

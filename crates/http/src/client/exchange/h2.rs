@@ -1,0 +1,308 @@
+//! The HTTP/2 exchange: a stream of a connection that other requests share.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use weir_engine::buffer::{self, Buf};
+use weir_wire::h1::Framing;
+use weir_wire::h2::ErrorCode;
+use weir_wire::h2::hpack::BlockWriter;
+use weir_wire::header::{Headers, Known};
+
+use super::Sign;
+use crate::body::{Body, BodyError, BodyStep, Rest};
+use crate::client::head::{self, HeadWriter, Reply};
+use crate::client::queue::Queue;
+use crate::client::{READ_SIZE, Sending};
+use crate::h2::Stream;
+use crate::request::head::Head;
+
+/// The stream of a request.
+pub struct H2 {
+    stream: Stream,
+    end: End,
+    /// The number of sent bytes that nobody has counted yet: those of trailers and frame heads.
+    uncounted: u64,
+    /// The number of bytes of the body that `Content-Length` leaves, if there is one.
+    left: Option<u64>,
+    /// Whether the request is malformed, after which the stream is reset.
+    malformed: bool,
+}
+
+/// The end of the response.
+///
+/// ```text
+///   Open ──▶ Data, or Trailers ──▶ Sent
+///     └── a response without a body ─▲
+/// ```
+#[derive(Default)]
+enum End {
+    /// There is more to come.
+    #[default]
+    Open,
+    /// What is queued is all.
+    Data,
+    /// These follow what is queued.
+    Trailers(Box<Headers>),
+    /// It has been sent.
+    Sent,
+}
+
+impl H2 {
+    /// The exchange of a new stream.
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, end: End::Open, uncounted: 0, left: None, malformed: false }
+    }
+
+    /// The stream.
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// Applies the head: its body, and the priority of the response (RFC 9218).
+    pub(super) fn begin(&mut self, head: &Head, body: &mut Body) {
+        match head.framing {
+            Framing::None => {}
+            Framing::Length(length) => {
+                body.announce_checked(length);
+                self.left = Some(length);
+            }
+            Framing::Chunked | Framing::UntilClose => body.announce_unknown(),
+        }
+        if let Some(priority) = head.get(Known::Priority) {
+            self.stream.set_priority(priority);
+        }
+    }
+
+    /// Sends the head. Returns the number of bytes.
+    pub(super) fn queue_head(&mut self, mut reply: Reply<'_>) -> u64 {
+        let bodiless = head::settle(&mut reply);
+        let response = &mut *reply.response;
+        if response.status == 204 {
+            response.content_type.clear();
+        }
+        let trailers = response.expect_trailers || !response.trailers.is_empty();
+        let empty = response.content_length == Some(0) && !trailers;
+        let ends = (bodiless || empty) && !reply.upgraded;
+        if reply.upgraded {
+            response.status = 200;
+        }
+        let sent = self.stream.send_head(ends, |block| {
+            block.status(reply.response.status);
+            let mut out = Fields { block, name: "", value: buffer::take(USUAL_VALUE) };
+            head::write(&mut reply, &mut out, |_, _| {});
+        });
+        if ends {
+            self.end = End::Sent;
+        }
+        reply.response.head_size = sent as u64;
+        sent as u64
+    }
+
+    /// Sends an interim response. Returns the number of bytes.
+    pub(super) fn queue_early_hints<'a>(
+        &mut self,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> u64 {
+        let sent = self.stream.send_head(false, |block| {
+            block.status(103);
+            fields.for_each(|(name, value)| block.field(name, value));
+        });
+        sent as u64
+    }
+
+    /// Notes the end of the body, and its trailers.
+    pub(super) fn queue_end(&mut self, trailers: &Headers) {
+        self.end = match &self.end {
+            End::Sent => End::Sent,
+            _ if trailers.is_empty() => End::Data,
+            _ => End::Trailers(Box::new(trailers.clone())),
+        };
+    }
+
+    pub(super) fn poll_sign(&mut self, cx: &mut Context<'_>) -> Poll<Sign> {
+        self.stream.poll_gone(cx).map(|_| Sign::Gone)
+    }
+
+    pub(super) fn unread(&self) -> usize {
+        self.stream.received()
+    }
+
+    pub(super) fn has_left(&self) -> bool {
+        matches!(self.end, End::Open | End::Sent)
+    }
+
+    /// Sends from the front of the queue what the windows, and `budget`, allow; frames have at most
+    /// `sending.frame` bytes. Returns the number of bytes with those of frame heads.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut Queue,
+        sending: &Sending,
+        budget: u64,
+    ) -> Poll<io::Result<u64>> {
+        let mut room = ready!(self.stream.poll_room(cx))?;
+        room = room.min(usize::try_from(budget).unwrap_or(usize::MAX));
+        let mut sent = 0;
+        while room > 0 && !queue.is_empty() {
+            if queue.front().is_some_and(|piece| piece.bytes().is_none()) {
+                match queue.poll_file(cx, None, sending.file_read) {
+                    Poll::Ready(read) => drop(read?),
+                    Poll::Pending if sent > 0 => break,
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            let bytes = queue.front().and_then(|piece| piece.bytes()).unwrap_or_default();
+            let count = bytes.len().min(room).min(sending.frame);
+            let last = count as u64 == queue.bytes() && matches!(self.end, End::Data);
+            sent += self.stream.send_data(&bytes[..count], last) as u64;
+            if last {
+                self.end = End::Sent;
+            }
+            queue.consume(count as u64);
+            room -= count;
+        }
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Ends the response, if nothing else is left.
+    pub(super) fn poll_flush(&mut self) -> Poll<io::Result<()>> {
+        match std::mem::take(&mut self.end) {
+            End::Open => return Poll::Ready(Ok(())),
+            End::Sent => {}
+            End::Data => self.uncounted += self.stream.send_data(&[], true) as u64,
+            End::Trailers(trailers) => {
+                let sent = self.stream.send_head(true, |block| write_fields(block, &trailers));
+                self.uncounted += sent as u64;
+            }
+        }
+        self.end = End::Sent;
+        Poll::Ready(Ok(()))
+    }
+
+    /// The number of sent bytes that were not counted so far.
+    pub(super) fn take_uncounted(&mut self) -> u64 {
+        std::mem::take(&mut self.uncounted)
+    }
+
+    pub(super) fn take_body(&mut self, body: &mut Body) -> Result<Option<BodyStep>, BodyError> {
+        let received = self.stream.received();
+        let left = self.left.unwrap_or(u64::MAX);
+        if received as u64 > left || received > 0 && body.rest() == Rest::None {
+            return Err(self.malformed(BodyError::TooLong));
+        }
+        if body.rest() == Rest::None {
+            return Ok(Some(BodyStep::End));
+        }
+        let most = received.min(READ_SIZE);
+        if most == 0 {
+            return match (self.stream.peer_ended(), self.left) {
+                (false, _) => Ok(None),
+                (true, Some(1..)) => Err(self.malformed(BodyError::TooShort)),
+                (true, _) => {
+                    body.ends();
+                    Ok(Some(BodyStep::End))
+                }
+            };
+        }
+        if self.left.is_none() {
+            body.admit(most as u64)?;
+        }
+        let mut data = Buf::empty();
+        let count = self.stream.take_data(&mut data, most) as u64;
+        self.left = self.left.map(|left| left - count);
+        body.take_in(count, count);
+        Ok(Some(BodyStep::Data(data)))
+    }
+
+    fn malformed(&mut self, fault: BodyError) -> BodyError {
+        self.malformed = true;
+        fault
+    }
+
+    /// Notes that the request is malformed. It gets its response, and then its stream is reset (RFC 9113
+    /// section 8.1.1).
+    pub(crate) fn is_malformed(&mut self) {
+        self.malformed = true;
+    }
+
+    /// Ends the stream of a request that was answered and logged, or too slow.
+    pub(crate) fn close(mut self, timed_out: bool) {
+        let is_cut = !matches!(self.end, End::Sent);
+        if self.malformed || timed_out && is_cut {
+            self.stream.reset(ErrorCode::PROTOCOL_ERROR);
+        }
+    }
+
+    /// Ready when there is more of the body, or its end; with 0 if the stream has been reset.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.stream.poll_received(cx).map(|received| match received {
+            Ok(count) => Ok(count.max(1)),
+            Err(_) => Ok(0),
+        })
+    }
+
+    /// Lets the client have up to this many unread bytes of the body under way.
+    pub(super) fn allow_body(&mut self, bytes: u32) {
+        self.stream.set_window(bytes);
+    }
+}
+
+/// The initial capacity for a value that is computed, in bytes.
+const USUAL_VALUE: usize = 64;
+
+/// A writer of a block's fields.
+struct Fields<'a, 'b> {
+    block: &'a mut BlockWriter<'b>,
+    name: &'static str,
+    value: Buf,
+}
+
+impl HeadWriter for Fields<'_, '_> {
+    const LOCATION_IN_PLACE: bool = true;
+
+    fn name(&mut self, name: &'static str) {
+        self.name = name;
+        self.value.clear();
+    }
+
+    fn value(&mut self) -> &mut Vec<u8> {
+        &mut self.value
+    }
+
+    fn end(&mut self) {
+        write_field(self.block, self.name, &self.value);
+    }
+
+    fn fields(&mut self, fields: &Headers) {
+        write_fields(self.block, fields);
+    }
+
+    fn field(&mut self, name: &'static str, value: &[u8]) {
+        write_field(self.block, name, value);
+    }
+}
+
+/// Writes a field whose name is followed by `": "`.
+fn write_field(block: &mut BlockWriter<'_>, name: &str, value: &[u8]) {
+    let name = name.trim_end_matches(": ").as_bytes();
+    match Known::from_name(name) {
+        Known::Other => block.field(name, value),
+        known => block.known(known, value),
+    }
+}
+
+/// Writes fields, but none of the connection (RFC 9113 section 8.2.2).
+fn write_fields(block: &mut BlockWriter<'_>, fields: &Headers) {
+    for (name, value, known) in fields.iter() {
+        match known {
+            Known::Connection
+            | Known::ProxyConnection
+            | Known::KeepAlive
+            | Known::TransferEncoding
+            | Known::Upgrade => {}
+            Known::Other => block.field(name, value),
+            known => block.known(known, value),
+        }
+    }
+}
