@@ -11,6 +11,7 @@ mod chunk;
 mod client;
 mod directory;
 mod etcd;
+mod h2;
 mod held_disk;
 mod kept_tls;
 mod load;
@@ -32,6 +33,9 @@ pub(crate) use chunk::{Chunk, chunk};
 pub(crate) use client::{Client, Response};
 pub(crate) use directory::Directory;
 pub(crate) use etcd::{Etcd, etcd_is_there};
+pub(crate) use h2::{
+    Event, Frame, H2Answer, H2Client, H2Upstream, Peer, code, flag, frame_kind, literals, request,
+};
 pub(crate) use held_disk::{HeldDisk, Operation};
 pub(crate) use kept_tls::KeptTls;
 pub(crate) use load::{Load, Traffic};

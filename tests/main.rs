@@ -43,6 +43,7 @@ mod file_io;
 mod files;
 mod filters;
 mod graceful;
+mod h2;
 mod header_fields;
 mod headers_more;
 mod health_checks;
