@@ -78,10 +78,9 @@ fn the_parameter_of_listen_is_warned_of_and_works() {
 
 #[test]
 fn settings_name_the_limits() {
-    let server = server(
-        "http2_max_concurrent_streams 7; http2_body_preread_size 70000; return 200 a;",
-    )
-    .start();
+    let server =
+        server("http2_max_concurrent_streams 7; http2_body_preread_size 70000; return 200 a;")
+            .start();
     let settings = H2Client::of(&server).wait_settings();
     assert!(settings.contains(&(3, 7)), "{settings:?}");
     assert!(settings.contains(&(4, 70_000)), "{settings:?}");
@@ -128,8 +127,7 @@ fn variables_know_the_request() {
     let expected = "localhost|localhost|1|v|q=1|GET /p?q=1 HTTP/2.0|http";
     assert_eq!(answer.whole(), (200, expected.to_owned()));
     // Host alone is as good as :authority.
-    let fields =
-        [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("host", "other")];
+    let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("host", "other")];
     let stream = client.open(&fields, true);
     assert!(client.answer(stream).text().starts_with("other|other|"));
 }

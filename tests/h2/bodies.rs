@@ -1,9 +1,7 @@
 //! Bodies both ways, and their flow control.
 
 use super::{content, proxy, server};
-use crate::harness::{
-    Backend, Frame, H2Client, Reply, Seen, Server, code, memory, request, until,
-};
+use crate::harness::{Backend, Frame, H2Client, Reply, Seen, Server, code, memory, request, until};
 
 /// 100 MB.
 const LARGE: usize = 100_000_000;

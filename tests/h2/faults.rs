@@ -52,11 +52,18 @@ fn frames_of_a_wrong_size_end_the_connection() {
         ("SETTINGS of 5 bytes", size, vec![Frame::new(kind::SETTINGS, 0, 0, [0; 5])]),
         ("ACK with settings", size, vec![Frame::new(kind::SETTINGS, flag::ACK, 0, [0; 6])]),
         ("PING of 7 bytes", size, vec![Frame::new(kind::PING, 0, 0, [0; 7])]),
-        ("RST_STREAM of 3 bytes", size, vec![post_frame(3), Frame::new(kind::RST_STREAM, 0, 3, [0; 3])]),
+        (
+            "RST_STREAM of 3 bytes",
+            size,
+            vec![post_frame(3), Frame::new(kind::RST_STREAM, 0, 3, [0; 3])],
+        ),
         ("WINDOW_UPDATE of 3 bytes", size, vec![Frame::new(kind::WINDOW_UPDATE, 0, 0, [0; 3])]),
         ("GOAWAY of 7 bytes", size, vec![Frame::new(kind::GOAWAY, 0, 0, [0; 7])]),
-        ("HEADERS without room for a priority", &[code::FRAME_SIZE_ERROR, code::PROTOCOL_ERROR],
-            vec![Frame::new(kind::HEADERS, END_BOTH | flag::PRIORITY, 3, [0; 4])]),
+        (
+            "HEADERS without room for a priority",
+            &[code::FRAME_SIZE_ERROR, code::PROTOCOL_ERROR],
+            vec![Frame::new(kind::HEADERS, END_BOTH | flag::PRIORITY, 3, [0; 4])],
+        ),
     ]);
 }
 
@@ -67,10 +74,16 @@ fn frames_larger_than_agreed_end_the_connection() {
         return;
     }
     end_connections(&[
-        ("HEADERS", &[code::FRAME_SIZE_ERROR],
-            vec![Frame::new(kind::HEADERS, END_BOTH, 3, vec![0; 16_385])]),
-        ("a type that is unknown", &[code::FRAME_SIZE_ERROR],
-            vec![Frame::new(99, 0, 0, vec![0; 16_385])]),
+        (
+            "HEADERS",
+            &[code::FRAME_SIZE_ERROR],
+            vec![Frame::new(kind::HEADERS, END_BOTH, 3, vec![0; 16_385])],
+        ),
+        (
+            "a type that is unknown",
+            &[code::FRAME_SIZE_ERROR],
+            vec![Frame::new(99, 0, 0, vec![0; 16_385])],
+        ),
     ]);
 }
 
@@ -87,7 +100,11 @@ fn frames_out_of_order_end_the_connection() {
         ("a PING inside of a block", protocol, vec![begun(), Frame::new(kind::PING, 0, 0, [0; 8])]),
         ("HEADERS inside of a block", protocol, vec![begun(), get_frame(5)]),
         ("an unknown type inside of a block", protocol, vec![begun(), Frame::new(99, 0, 3, [])]),
-        ("PUSH_PROMISE", protocol, vec![Frame::new(kind::PUSH_PROMISE, flag::END_HEADERS, 1, [0; 8])]),
+        (
+            "PUSH_PROMISE",
+            protocol,
+            vec![Frame::new(kind::PUSH_PROMISE, flag::END_HEADERS, 1, [0; 8])],
+        ),
     ]);
 }
 
@@ -132,8 +149,11 @@ fn padding_longer_than_its_frame_ends_the_connection() {
         ("DATA", codes, vec![post_frame(3), padded(kind::DATA, 5, 5)]),
         ("DATA by far", codes, vec![post_frame(3), padded(kind::DATA, 5, 255)]),
         ("HEADERS", codes, vec![padded(kind::HEADERS, 5, 5)]),
-        ("no length of padding", codes,
-            vec![post_frame(3), Frame::new(kind::DATA, flag::PADDED, 3, [])]),
+        (
+            "no length of padding",
+            codes,
+            vec![post_frame(3), Frame::new(kind::DATA, flag::PADDED, 3, [])],
+        ),
     ]);
 }
 
@@ -147,7 +167,8 @@ fn windows_that_overflow_are_faults() {
         ("no increment", protocol, vec![Frame::window(0, 0)]),
     ]);
     let (server, _backend) = ready();
-    for (increment, code) in [(i32::MAX as u32, code::FLOW_CONTROL_ERROR), (0, code::PROTOCOL_ERROR)]
+    for (increment, code) in
+        [(i32::MAX as u32, code::FLOW_CONTROL_ERROR), (0, code::PROTOCOL_ERROR)]
     {
         let mut client = H2Client::of(&server);
         let stream = client.open(&request("POST", "/", ""), false);
@@ -180,9 +201,16 @@ fn blocks_that_do_not_decode_end_the_connection() {
         ("a name beyond the table", compression, block(&[0x7f, 0x50, 1, b'a'])),
         ("a table larger than agreed", compression, block(&[0x3f, 0xe2, 0x1f])),
         ("an integer without end", compression, block(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1])),
-        ("Huffman's end of string", compression, block(&[0, 0x84, 0xff, 0xff, 0xff, 0xff, 1, b'a'])),
-        ("a string longer than its block", &[code::COMPRESSION_ERROR, code::FRAME_SIZE_ERROR],
-            block(&[0, 9, b'a'])),
+        (
+            "Huffman's end of string",
+            compression,
+            block(&[0, 0x84, 0xff, 0xff, 0xff, 0xff, 1, b'a']),
+        ),
+        (
+            "a string longer than its block",
+            &[code::COMPRESSION_ERROR, code::FRAME_SIZE_ERROR],
+            block(&[0, 9, b'a']),
+        ),
     ]);
 }
 
@@ -260,6 +288,10 @@ fn malformed_requests_are_refused_alone() {
     for (name, fields) in &cases {
         if is_nginx() && *name == "Proxy-Connection" {
             continue;
+        }
+        if is_nginx() {
+            // It counts them as a flood.
+            client = H2Client::of(&server);
         }
         let stream = client.open(fields, true);
         client.partly(stream, |answer| answer.ended);

@@ -9,11 +9,10 @@ fn streams_beyond_the_most_are_refused() {
         "/hold" => Reply::hold(),
         _ => Reply::ok("ok"),
     });
-    let server = server(
-        "http2_max_concurrent_streams 2; location / { proxy_pass http://%backend%; }",
-    )
-    .set("backend", backend.address())
-    .start();
+    let server =
+        server("http2_max_concurrent_streams 2; location / { proxy_pass http://%backend%; }")
+            .set("backend", backend.address())
+            .start();
     let mut client = H2Client::of(&server);
     client.ask("/hold");
     let second = client.ask("/hold");
@@ -53,6 +52,10 @@ fn more_fields_than_allowed_are_a_bad_request() {
 
 #[test]
 fn a_head_that_does_not_end_in_time_ends_the_connection() {
+    if is_nginx() {
+        // It waits for ever, or for keepalive_timeout.
+        return;
+    }
     let server = server("client_header_timeout 1s; return 200 a;").start();
     let mut client = H2Client::of(&server);
     assert_eq!(client.get("/").status, 200);
@@ -114,5 +117,4 @@ fn requests_are_limited_by_name_and_connection() {
     let second = client.ask("/file");
     let statuses = [client.answer(first).status, client.answer(second).status];
     assert_eq!(statuses, [200, 429]);
-    let _ = is_nginx();
 }

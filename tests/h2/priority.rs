@@ -15,11 +15,8 @@ fn order(first: &str, second: &str, update: Option<(usize, &str)>) -> Vec<usize>
     let streams: Vec<u32> = [first, second]
         .iter()
         .map(|priority| {
-            let lines = if priority.is_empty() {
-                String::new()
-            } else {
-                format!("priority: {priority}")
-            };
+            let lines =
+                if priority.is_empty() { String::new() } else { format!("priority: {priority}") };
             client.open(&request("GET", "/file", &lines), true)
         })
         .collect();

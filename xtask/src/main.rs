@@ -1,5 +1,5 @@
 //! The project's chores: `cargo xtask` with one of `test`, `compare`, `release`, `install`,
-//! `bench`, `balancing`, `instructions`, `nginx-tests`, `cache-tests`, `docs`, `fuzz`.
+//! `bench`, `balancing`, `instructions`, `nginx-tests`, `cache-tests`, `h2spec`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores print their results")]
 
@@ -8,6 +8,7 @@ mod cache_tests;
 mod cargo;
 mod compare;
 mod fuzz;
+mod h2spec;
 mod install;
 mod instructions;
 mod nginx_tests;
@@ -46,6 +47,8 @@ usage: cargo xtask CHORE
                             the public tests of HTTP caches, from a checkout of
                             http-tests/cache-tests in DIR with its packages installed, and what
                             differs from tests/cache-tests/*.txt, which --record writes anew
+  h2spec DIR [CASE]..       the public tests of HTTP/2, from a checkout of summerwind/h2spec in DIR,
+                            in cleartext and by TLS; CASEs as `http2/5.1` or `hpack`
   docs                      writes docs/reference anew
   fuzz [TARGET] [SECONDS]   one fuzz target, or a run of 10 s of each";
 
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Some((&"instructions", rest)) => instructions::run(rest),
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),
         Some((&"cache-tests", rest)) => cache_tests::run(rest),
+        Some((&"h2spec", rest)) => h2spec::run(rest),
         Some((&"docs", [])) => docs(),
         Some((&"fuzz", rest)) => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),

@@ -50,6 +50,15 @@ pub(crate) const BENCH: &[Needed] = &[
 /// For counting instructions.
 pub(crate) const INSTRUCTIONS: &[Needed] = &[("valgrind", "valgrind")];
 
+/// For building h2spec: Go, and the libraries that it names.
+pub(crate) const H2SPEC: &[Needed] = &[
+    ("go", "golang-go"),
+    ("openssl", "openssl"),
+    ("/usr/share/gocode/src/github.com/fatih/color/color.go", "golang-github-fatih-color-dev"),
+    ("/usr/share/gocode/src/github.com/spf13/cobra/cobra.go", "golang-github-spf13-cobra-dev"),
+    ("/usr/share/gocode/src/golang.org/x/net/http2/http2.go", "golang-golang-x-net-dev"),
+];
+
 /// What libFuzzer is built with.
 pub(crate) const FUZZ: &[Needed] = &[("c++", "g++")];
 

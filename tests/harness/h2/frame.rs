@@ -78,9 +78,8 @@ impl Frame {
 
     /// Settings as pairs of an identifier and a value.
     pub(crate) fn settings(pairs: &[(u16, u32)]) -> Self {
-        let pair = |&(id, value): &(u16, u32)| {
-            [&id.to_be_bytes()[..], &value.to_be_bytes()[..]].concat()
-        };
+        let pair =
+            |&(id, value): &(u16, u32)| [&id.to_be_bytes()[..], &value.to_be_bytes()[..]].concat();
         Self::new(frame_kind::SETTINGS, 0, 0, pairs.iter().flat_map(pair).collect::<Vec<_>>())
     }
 

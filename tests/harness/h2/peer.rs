@@ -241,7 +241,9 @@ impl Peer {
     pub(crate) fn sync(&mut self) {
         const MARK: [u8; 8] = *b"in sync?";
         self.frame(&Frame::new(kind::PING, 0, 0, MARK));
-        self.wait("an answer to PING", |event| (*event == Event::PingAck(MARK.into())).then_some(()));
+        self.wait("an answer to PING", |event| {
+            (*event == Event::PingAck(MARK.into())).then_some(())
+        });
     }
 
     /// Waits for GOAWAY with this code, and returns the last stream that it names.
