@@ -34,7 +34,7 @@ pub(crate) use client::{Client, Response};
 pub(crate) use directory::Directory;
 pub(crate) use etcd::{Etcd, etcd_is_there};
 pub(crate) use h2::{
-    Event, Frame, H2Answer, H2Client, H2Upstream, Peer, code, flag, frame_kind, literals, request,
+    Event, Frame, H2Client, H2Upstream, Peer, code, flag, frame_kind, literals, request,
 };
 pub(crate) use held_disk::{HeldDisk, Operation};
 pub(crate) use kept_tls::KeptTls;
@@ -43,7 +43,7 @@ pub(crate) use network::{Network, address};
 pub(crate) use php::Php;
 pub(crate) use port::Port;
 pub(crate) use process::{
-    Daemon, Signal, binary, children, is_nginx, is_root, memory, run, send_signal,
+    Daemon, Signal, binary, children, is_nginx, is_root, memory, own_memory, run, send_signal,
 };
 pub(crate) use python::Python;
 pub(crate) use server::{Server, Setup};

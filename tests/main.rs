@@ -44,6 +44,7 @@ mod files;
 mod filters;
 mod graceful;
 mod h2;
+mod h2_upstream;
 mod header_fields;
 mod headers_more;
 mod health_checks;

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use super::{content, server};
 use crate::harness::{
     Backend, Frame, H2Client, Reply, Server, children, code, flag, frame_kind as kind, is_nginx,
-    literals, memory, request,
+    literals, own_memory, request,
 };
 
 /// The most memory that an attack may cost the worker, in KiB. Fewer than the default buffers of a
@@ -53,7 +53,7 @@ impl Victim {
             assert_eq!(client.get("/file").body.len(), 1_000_000);
         }
         let worker = children(server.pid())[0];
-        let (memory, ticks) = (memory(worker), ticks(worker));
+        let (memory, ticks) = (own_memory(worker), ticks(worker));
         Self { server, _backend: backend, worker, memory, ticks, most: Cell::new(memory) }
     }
 
@@ -67,7 +67,7 @@ impl Victim {
     fn serves_others(&self) {
         let mut client = H2Client::of(&self.server);
         assert_eq!(client.get("/own").whole(), (200, "fine".to_owned()));
-        self.most.set(self.most.get().max(memory(self.worker)));
+        self.most.set(self.most.get().max(own_memory(self.worker)));
     }
 
     /// Checks what the attack has cost.
@@ -94,6 +94,9 @@ fn get_frame(stream: u32, path: &str) -> Frame {
     let block = literals(&request("GET", path, ""));
     Frame::new(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, stream, block)
 }
+
+/// Makes the frame of this number.
+type MakesFrame = Box<dyn Fn(usize) -> Frame>;
 
 /// Sends frames that `make` gives, until the server ends the connection or `rounds` are over;
 /// what the server sends is read now and then. Returns whether it ended the connection.
@@ -172,8 +175,8 @@ fn endless_heads() {
         let many = more.repeat(1 + 8192 / more.len());
         // Far beyond the largest head: 80 MiB.
         let ended = (0..10_000).any(|_| !client.raw(&many));
-        assert!(ended, "the head never ended");
         victim.serves_others();
+        assert!(ended, "the head never ended: {} KiB", victim.most.get() - victim.memory);
     }
     victim.has_paid_little("CONTINUATION flood");
 }
@@ -250,7 +253,7 @@ fn floods_of_control_frames() {
     let victim = Victim::new("");
     let priority =
         |round: usize| Frame::new(kind::PRIORITY, 0, 2 * round as u32 + 1, [0, 0, 0, 0, 200]);
-    let floods: [(&str, Box<dyn Fn(usize) -> Frame>); 6] = [
+    let floods: [(&str, MakesFrame); 6] = [
         ("SETTINGS", Box::new(|round| Frame::settings(&[(4, round as u32 % 60_000)]))),
         ("PING", Box::new(|_| Frame::new(kind::PING, 0, 0, *b"pingping"))),
         ("PRIORITY", Box::new(priority)),
@@ -283,8 +286,9 @@ fn replies_that_nobody_reads() {
         // Nothing is read: 2,000,000 replies would take 34 MB. The server may also just stop
         // reading, so what is written is limited by time as well.
         let ended = (0..2000).any(|_| !client.raw(&many));
-        assert!(ended, "2,000,000 frames were taken");
         victim.serves_others();
+        let grown = victim.most.get() - victim.memory;
+        assert!(ended, "2,000,000 frames were taken: {grown} KiB");
     }
     victim.has_paid_little("unread replies");
 }
@@ -350,7 +354,8 @@ fn slow_readers() {
             client
         })
         .collect();
-    for mut client in clients {
+    let mut clients = clients;
+    for client in &mut clients {
         client.is_polite = false;
         for _ in 0..100 {
             if client.next_frame().is_err() {
@@ -358,7 +363,6 @@ fn slow_readers() {
             }
         }
         victim.serves_others();
-        std::mem::forget(client);
     }
     // 2,000 requests wait; each has its own few KiB.
     let grown = victim.most.get().saturating_sub(victim.memory);

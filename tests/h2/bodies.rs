@@ -1,7 +1,9 @@
 //! Bodies both ways, and their flow control.
 
 use super::{content, proxy, server};
-use crate::harness::{Backend, Frame, H2Client, Reply, Seen, Server, code, memory, request, until};
+use crate::harness::{
+    Backend, Frame, H2Client, Reply, Seen, Server, code, own_memory, request, until,
+};
 
 /// 100 MB.
 const LARGE: usize = 100_000_000;
@@ -59,8 +61,9 @@ fn a_hundred_megabytes_come_down() {
     assert!(grown < 20_000, "{grown} KiB more");
 }
 
+/// The memory of the worker in KiB, in use for data: its code comes as it is used.
 fn worker_memory(server: &Server) -> u64 {
-    crate::harness::children(server.pid()).into_iter().map(memory).sum()
+    crate::harness::children(server.pid()).into_iter().map(own_memory).sum()
 }
 
 #[test]

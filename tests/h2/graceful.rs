@@ -34,7 +34,8 @@ fn requests_beyond_the_last_are_safe_to_repeat() {
     // Exactly those that GOAWAY names were served, and only they have reached the backend.
     let named = streams.iter().filter(|stream| **stream <= last).count();
     assert_eq!((served, backend.count()), (named, named));
-    assert!((5..20).contains(&served), "{served}");
+    // A first GOAWAY without a number lets those in that are under way.
+    assert!(served >= 5, "{served}");
 }
 
 #[test]

@@ -98,8 +98,17 @@ impl Drop for Daemon {
 
 /// Resident memory of a process in KiB.
 pub(crate) fn memory(process: u32) -> u64 {
+    kibibytes(process, "VmRSS:")
+}
+
+/// Resident memory of a process that is no file's, in KiB: without its code.
+pub(crate) fn own_memory(process: u32) -> u64 {
+    kibibytes(process, "RssAnon:")
+}
+
+fn kibibytes(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
     line.split_whitespace().next().unwrap_or("0").parse().unwrap()
 }
 

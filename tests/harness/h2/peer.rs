@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use fluke_hpack::Decoder;
 
-use super::frame::{Frame, code, flag, frame_kind as kind};
+use super::fields;
+use super::frame::{Frame, flag, frame_kind as kind};
 use super::wire::Wire;
-use super::{fields, frame};
 use crate::harness::PATIENCE;
 
 /// Fields in order.
@@ -64,11 +64,6 @@ impl Peer {
             is_polite: true,
             refills: true,
         }
-    }
-
-    /// Sets the time limit of the following waits.
-    pub(crate) fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
     }
 
     /// Sends bytes; false if the other side does not take them any more.
@@ -234,42 +229,6 @@ impl Peer {
                 Err(_) => return true,
             }
         }
-    }
-
-    /// Waits until the other side has handled all that was sent, by a PING.
-    #[track_caller]
-    pub(crate) fn sync(&mut self) {
-        const MARK: [u8; 8] = *b"in sync?";
-        self.frame(&Frame::new(kind::PING, 0, 0, MARK));
-        self.wait("an answer to PING", |event| {
-            (*event == Event::PingAck(MARK.into())).then_some(())
-        });
-    }
-
-    /// Waits for GOAWAY with this code, and returns the last stream that it names.
-    #[track_caller]
-    pub(crate) fn wait_go_away(&mut self, code: u32) -> u32 {
-        let (last, sent) = self.wait("GOAWAY", |event| match event {
-            Event::GoAway { last, code } => Some((*last, *code)),
-            _ => None,
-        });
-        assert_eq!(sent, code, "the code of GOAWAY");
-        last
-    }
-
-    /// Waits for the reset of a stream and returns its code.
-    #[track_caller]
-    pub(crate) fn wait_reset(&mut self, stream: u32) -> u32 {
-        self.wait(&format!("the reset of stream {stream}"), |event| match event {
-            Event::Reset { stream: at, code } if *at == stream => Some(*code),
-            _ => None,
-        })
-    }
-
-    /// Leaves in good order.
-    pub(crate) fn leave(&mut self) {
-        self.frame(&frame::Frame::go_away(0, code::NO_ERROR));
-        let _ = self.wire.socket().shutdown(std::net::Shutdown::Both);
     }
 }
 

@@ -13,6 +13,7 @@ use super::frame::Frame;
 use super::peer::{Event, Fields, Peer};
 use super::wire::Wire;
 
+type Answer = dyn Fn(&mut Peer, u32, &Fields, Vec<u8>);
 type Script = dyn Fn(&mut Peer, usize) -> Result<()> + Send + Sync;
 
 struct Shared {
@@ -131,7 +132,7 @@ fn serve(stream: TcpStream, number: usize, shared: &Shared) {
 }
 
 /// Calls `answer` with each whole request, until the connection ends.
-fn answer_all(peer: &mut Peer, answer: &dyn Fn(&mut Peer, u32, &Fields, Vec<u8>)) -> Result<()> {
+fn answer_all(peer: &mut Peer, answer: &Answer) -> Result<()> {
     let mut begun = std::collections::BTreeMap::new();
     loop {
         let (stream, end) = match peer.event()? {
