@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, Result};
 use std::time::{Duration, Instant};
 
-use fluke_hpack::Decoder;
+use httlib_hpack::Decoder;
 
 use super::fields;
 use super::frame::{Frame, flag, frame_kind as kind};
@@ -58,7 +58,7 @@ impl Peer {
         Self {
             wire,
             buffer: VecDeque::new(),
-            decoder: Decoder::new(),
+            decoder: Decoder::default(),
             block: None,
             patience: PATIENCE,
             is_polite: true,
@@ -185,10 +185,11 @@ impl Peer {
             self.block = Some((stream, end, block));
             return Ok(None);
         }
-        let fields = self.decoder.decode(&block);
-        let fields = fields.map_err(|error| Error::other(format!("the block: {error:?}")))?;
+        let mut fields = Vec::new();
+        let decoded = self.decoder.decode(&mut block, &mut fields);
+        decoded.map_err(|error| Error::other(format!("the block: {error:?}")))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let fields = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
+        let fields = fields.iter().map(|(name, value, _)| (text(name), text(value))).collect();
         Ok(Some(Event::Fields { stream, fields, end }))
     }
 
