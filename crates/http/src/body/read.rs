@@ -14,7 +14,7 @@ use crate::rejection::Rejection;
 use crate::request::Request;
 
 /// The number of unread bytes that a client may have under way if its body is read whole, and the
-/// protocol has a limit. What does not fit the buffer goes to a file, so it only bounds what arrives
+/// protocol has a limit. What does not fit the buffer goes to a file, so it only bounds what comes
 /// in one turn of the loop, or during a write.
 const WHOLE_BODY_WINDOW: u64 = 1024 * 1024;
 
