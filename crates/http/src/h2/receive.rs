@@ -45,6 +45,8 @@ impl Link {
             }
         };
         *used = input.len() - rest.len();
+        // Settings of the peer may have made room for streams.
+        state.tell_waiting();
         Ok(begun.map(|(id, ended, length)| {
             state.begin(id, ended);
             let spare = state.spare();

@@ -43,5 +43,5 @@ pub(crate) fn pass_on(request: &mut Request, pass: &Pass<'_>, head: &UpstreamHea
 fn may_have(request: &Request) -> bool {
     !request.is_subrequest()
         && request.response.sent == Sent::Nothing
-        && request.head.version == Version::HTTP_11
+        && request.head.version >= Version::HTTP_11
 }

@@ -40,7 +40,8 @@ pub(super) fn bytes_sent(request: &mut Request, _: &str, out: &mut Vec<u8>) -> b
 
 /// `$body_bytes_sent`.
 pub(super) fn body_bytes_sent(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let sent = request.client.bytes_sent.saturating_sub(request.response.head_size);
+    let others = request.response.head_size + request.client.framing();
+    let sent = request.client.bytes_sent.saturating_sub(others);
     write!(out, "{sent}").is_ok()
 }
 

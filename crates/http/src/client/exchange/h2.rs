@@ -23,6 +23,9 @@ pub struct H2 {
     end: End,
     /// The number of sent bytes that nobody has counted yet: those of trailers and frame heads.
     uncounted: u64,
+    /// The number of sent bytes that are neither of the head nor of the body: those of trailers,
+    /// frame heads and interim responses.
+    framing: u64,
     /// The number of bytes of the body that `Content-Length` leaves, if there is one.
     left: Option<u64>,
     /// Whether the request is malformed, after which the stream is reset.
@@ -51,7 +54,7 @@ enum End {
 impl H2 {
     /// The exchange of a new stream.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, end: End::Open, uncounted: 0, left: None, malformed: false }
+        Self { stream, end: End::Open, uncounted: 0, framing: 0, left: None, malformed: false }
     }
 
     /// The stream.
@@ -108,6 +111,7 @@ impl H2 {
             block.status(103);
             fields.for_each(|(name, value)| block.field(name, value));
         });
+        self.framing += sent as u64;
         sent as u64
     }
 
@@ -155,7 +159,9 @@ impl H2 {
             let bytes = queue.front().and_then(|piece| piece.bytes()).unwrap_or_default();
             let count = bytes.len().min(room).min(sending.frame);
             let last = count as u64 == queue.bytes() && matches!(self.end, End::Data);
-            sent += self.stream.send_data(&bytes[..count], last) as u64;
+            let framed = self.stream.send_data(&bytes[..count], last) as u64;
+            self.framing += framed.saturating_sub(count as u64);
+            sent += framed;
             if last {
                 self.end = End::Sent;
             }
@@ -170,14 +176,25 @@ impl H2 {
         match std::mem::take(&mut self.end) {
             End::Open => return Poll::Ready(Ok(())),
             End::Sent => {}
-            End::Data => self.uncounted += self.stream.send_data(&[], true) as u64,
+            End::Data => self.count(|stream| stream.send_data(&[], true)),
             End::Trailers(trailers) => {
-                let sent = self.stream.send_head(true, |block| write_fields(block, &trailers));
-                self.uncounted += sent as u64;
+                self.count(|stream| stream.send_head(true, |block| write_fields(block, &trailers)))
             }
         }
         self.end = End::Sent;
         Poll::Ready(Ok(()))
+    }
+
+    /// Sends bytes that are not of the body, and counts them.
+    fn count(&mut self, send: impl FnOnce(&mut Stream) -> usize) {
+        let sent = send(&mut self.stream) as u64;
+        self.uncounted += sent;
+        self.framing += sent;
+    }
+
+    /// The number of sent bytes that are neither of the head nor of the body.
+    pub(super) fn framing(&self) -> u64 {
+        self.framing
     }
 
     /// The number of sent bytes that were not counted so far.
