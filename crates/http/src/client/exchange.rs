@@ -55,8 +55,8 @@ impl Client {
         }
     }
 
-    /// Lets the client have up to this many unread bytes of the body under way, besides what it has been
-    /// allowed before.
+    /// Lets the client have up to this many unread bytes of the body under way, besides what it has
+    /// been allowed before.
     pub(crate) fn allow_body(&mut self, bytes: u64) {
         if let Some(Exchange::H2(stream)) = self.exchange() {
             stream.allow_body(u32::try_from(bytes).unwrap_or(u32::MAX));
