@@ -298,8 +298,8 @@ fn replies_that_nobody_reads() {
     for frame in [Frame::settings(&[]), Frame::new(kind::PING, 0, 0, *b"pingping")] {
         let mut client = victim.attacker();
         let many = frame.bytes().repeat(1000);
-        // Nothing is read meanwhile: 2,000,000 replies would take 34 MB. If the server stops reading,
-        // writing fails at its deadline.
+        // Nothing is read meanwhile: 2,000,000 replies would take 34 MB. If the server stops
+        // reading, writing fails at its deadline.
         let _ = (0..2000).all(|_| client.raw(&many));
         let ended = gives_up(&mut client);
         victim.serves_others();

@@ -1,5 +1,5 @@
-//! HTTP/2 as frames: a client and a scripted server that send what they are told to, right or wrong,
-//! and decode what comes back.
+//! HTTP/2 as frames: a client and a scripted server that send what they are told to, right or
+//! wrong, and decode what comes back.
 
 mod client;
 mod fields;

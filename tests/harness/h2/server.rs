@@ -51,7 +51,8 @@ impl H2Upstream {
         Self::start(Some(Wire::config(certificate, key, protocols)), script)
     }
 
-    /// A server with default settings whose `answer` gets each whole request and sends the response.
+    /// A server with default settings whose `answer` gets each whole request and sends the
+    /// response.
     pub(crate) fn answering(
         answer: impl Fn(&mut Peer, u32, &Fields, Vec<u8>) + Send + Sync + 'static,
     ) -> Self {

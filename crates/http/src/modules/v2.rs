@@ -1,5 +1,5 @@
-//! HTTP/2 with clients (<https://nginx.org/en/docs/http/ngx_http_v2_module.html>): directives and the
-//! variable. The settings are in [`crate::h2::settings`], because connections need them.
+//! HTTP/2 with clients (<https://nginx.org/en/docs/http/ngx_http_v2_module.html>): directives and
+//! the variable. The settings are in [`crate::h2::settings`], because connections need them.
 
 use weir_wire::h1::Version;
 
