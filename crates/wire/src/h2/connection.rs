@@ -176,6 +176,11 @@ impl Connection {
         !self.held.is_empty() || self.block.is_under_way() || self.body.is_under_way()
     }
 
+    /// Whether a part of a head, or of another short frame, was received.
+    pub fn holds_part_of_head(&self) -> bool {
+        !self.held.is_empty() || self.block.is_under_way()
+    }
+
     /// Whether the peer offers extended CONNECT (RFC 8441).
     pub fn peer_takes_extended_connect(&self) -> bool {
         self.peer.extended_connect

@@ -154,6 +154,9 @@ impl Connection {
         if self.phase == Phase::Settings && strict && !is_settings {
             return Err(protocol_error("the first frame is not SETTINGS"));
         }
+        if head.kind == kind::PUSH_PROMISE {
+            return Err(protocol_error("PUSH_PROMISE is not allowed"));
+        }
         if self.block.is_under_way() {
             let continues = head.kind == kind::CONTINUATION && head.stream == self.block.stream();
             if !continues {
@@ -183,7 +186,6 @@ impl Connection {
             kind::GOAWAY => self.go_away_received(head, payload),
             kind::PRIORITY => self.old_priority(head, payload),
             kind::PRIORITY_UPDATE => self.priority_update(head, payload),
-            kind::PUSH_PROMISE => Err(protocol_error("PUSH_PROMISE is not allowed")),
             _ => {
                 self.spend(limits::cost::FRAME)?;
                 self.body.skip(head.length);

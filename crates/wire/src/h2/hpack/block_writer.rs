@@ -73,6 +73,10 @@ impl<'a> BlockWriter<'a> {
         if is_secret(known) {
             return self.literal(NEVER_INDEXED, 4, index, name, value);
         }
+        if known == Known::SetCookie {
+            // As secret, but few clients know the form for secrets in responses.
+            return self.literal(PLAIN, 4, index, name, value);
+        }
         match self.encoder.find(known, name, value, index) {
             Found::Whole(index) => integer::write(self.out, INDEXED, 7, index),
             Found::Insert(index) => self.literal(INSERTED, 6, index, name, value),
@@ -92,10 +96,7 @@ impl<'a> BlockWriter<'a> {
 /// Whether the field carries credentials, which somebody could guess by the size of blocks if they
 /// were in the table (RFC 7541 section 7.1).
 fn is_secret(known: Known) -> bool {
-    matches!(
-        known,
-        Known::Authorization | Known::ProxyAuthorization | Known::Cookie | Known::SetCookie
-    )
+    matches!(known, Known::Authorization | Known::ProxyAuthorization | Known::Cookie)
 }
 
 /// Writes a string in its shorter form.
