@@ -135,15 +135,21 @@ impl RequestFields {
         self.refuse_large(block, limits)
     }
 
-    /// Refuses fields that are too large together, or some of which are missing.
+    /// Refuses fields that are too large, alone or together, or some of which are missing.
     #[inline]
     fn refuse_large(&self, block: &FieldBlock, limits: &Limits) -> Result<(), RequestError> {
         let rules = self.builder.rules(limits);
-        let most = rules.large_buffers as usize * rules.large_buffer_size as usize;
+        let one = rules.large_buffer_size as usize;
+        let most = rules.large_buffers as usize * one;
+        let is_large = |entry: &Entry| entry.name.len().max(entry.value.len()) > one;
         match block.overflow() {
             Some(Overflow::Fields) => Err(RequestError::new(RequestFault::ManyHeaders)),
             Some(Overflow::Bytes) => Err(RequestError::new(RequestFault::LargeFields)),
-            None if block.size() > most => Err(RequestError::new(RequestFault::LargeFields)),
+            None if block.size() > most
+                || block.size() > one && block.entries().iter().any(is_large) =>
+            {
+                Err(RequestError::new(RequestFault::LargeFields))
+            }
             None => Ok(()),
         }
     }
