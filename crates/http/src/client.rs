@@ -155,6 +155,14 @@ impl Client {
         matches!(self.sink, Sink::Client(_))
     }
 
+    /// The number of bytes that were sent besides those of the head and the body.
+    pub(crate) fn framing(&self) -> u64 {
+        match &self.sink {
+            Sink::Client(exchange) => exchange.framing(),
+            _ => 0,
+        }
+    }
+
     /// The number of received bytes that have not been processed; None without a client.
     pub(crate) fn unread(&self) -> Option<usize> {
         match &self.sink {

@@ -41,6 +41,7 @@ impl Collector {
         let buffer = limits.client_header_buffer_size.0.saturating_sub(request.head.length as u64);
         let with_head = received.min(buffer);
         let limit = match request.body.content_length {
+            _ if !request.client.is_h1() => size,
             Some(length) if length <= with_head => length,
             Some(length) if length - with_head < size + size / 4 => length,
             _ => size,

@@ -234,6 +234,15 @@ impl Exchange {
         }
     }
 
+    /// The number of bytes that were sent besides those of the head and the body.
+    pub(super) fn framing(&self) -> u64 {
+        match self {
+            Self::H2(stream) => stream.framing(),
+            // The chunks of HTTP/1 count as its body.
+            Self::H1(_) | Self::Memory(_) => 0,
+        }
+    }
+
     /// The number of bytes that were sent besides those that [`Exchange::poll_write`] has counted.
     pub(super) fn take_uncounted(&mut self) -> u64 {
         match self {

@@ -96,9 +96,9 @@ impl Driver {
             && !state.machine.holds_part()
     }
 
-    /// Whether a part of a frame or of a head was received.
-    pub(crate) fn has_part(&self) -> bool {
-        self.link.state.borrow().machine.holds_part()
+    /// Whether a part of a head, or of another short frame, was received.
+    pub(crate) fn has_part_of_head(&self) -> bool {
+        self.link.state.borrow().machine.holds_part_of_head()
     }
 
     /// Waits for the next request of a client, or for the end.

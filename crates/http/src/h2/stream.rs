@@ -267,6 +267,11 @@ impl Stream {
         })
     }
 
+    /// Why the stream is of no more use, if it is.
+    pub(crate) fn gone(&self) -> Option<Ended> {
+        self.with(|entry| entry.gone)
+    }
+
     /// Ends the stream abnormally.
     pub(crate) fn reset(&mut self, code: ErrorCode) {
         self.put(|machine| machine.reset(self.id, code));

@@ -13,6 +13,7 @@ use weir_upstream::Pick;
 use super::attempt::UpstreamExchange;
 use super::attempt::release;
 use super::course::Pass;
+use crate::client::Sign;
 use crate::duplex::Duplex;
 use crate::module::Verdict;
 use crate::request::Request;
@@ -99,7 +100,11 @@ async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamEx
     let mut deadline = Deadline::new();
     deadline.after(timeout);
     let mut carried = 0;
+    let half_ends = !request.client.is_h1();
     let result = poll_fn(|cx| {
+        if half_ends && request.client.poll_sign(cx) == Poll::Ready(Sign::Gone) {
+            return Poll::Ready(Ok(()));
+        }
         let Some(client) = request.client.exchange() else { return Poll::Ready(Ok(())) };
         let Some(server) = exchange.channel.connection() else { return Poll::Ready(Ok(())) };
         let first = up.poll(cx, client, server);
@@ -108,7 +113,9 @@ async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamEx
             (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
                 return Poll::Ready(Err(error));
             }
-            (Poll::Ready(Ok(())), _) | (_, Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+            (_, Poll::Ready(Ok(()))) => return Poll::Ready(Ok(())),
+            // The end of a stream's direction says nothing about the other one.
+            (Poll::Ready(Ok(())), _) if !half_ends => return Poll::Ready(Ok(())),
             _ => {}
         }
         if up.carried + down.carried > carried {

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use weir_engine::buffer::{self, Buf};
-use weir_wire::h1::RequestHead;
+use weir_wire::h1::{Method, RequestHead};
 use weir_wire::header::{Entry, Known, Span};
 use weir_wire::request::Connection;
 
@@ -152,6 +152,28 @@ impl Head {
         let known = Known::from_name(name);
         let (name, value) = (self.store(name), self.store(value));
         self.found.push(Entry { name, value, known });
+    }
+
+    /// Makes an extended CONNECT (RFC 8441) the request that asks for the same protocol in
+    /// HTTP/1.1: `GET`, with `Connection`, `Upgrade` and, for WebSocket, this key, which HTTP/2 does
+    /// without (RFC 6455 section 4.1).
+    pub(crate) fn become_upgrade(&mut self, key: &[u8]) {
+        let line = [b"GET ", self.target(), b" ", self.protocol()].concat();
+        let protocol = self.found.connect_protocol.of(&self.bytes).to_vec();
+        self.found.line = self.store(&line);
+        self.found.method = Method::Get;
+        let start = self.found.line.start as usize;
+        self.found.method_text = Span::new(start, start + b"GET".len());
+        self.push(b"connection", b"Upgrade");
+        self.push(b"upgrade", &protocol);
+        if self.get(Known::SecWebSocketKey).is_none() {
+            self.push(b"sec-websocket-key", key);
+        }
+    }
+
+    /// The protocol that an extended CONNECT asks for; empty if it is none.
+    pub(crate) fn connect_protocol(&self) -> &[u8] {
+        self.found.connect_protocol.of(&self.bytes)
     }
 
     /// Sets the host, in lower case, and the port; both are empty if there is none.

@@ -82,11 +82,15 @@ pub(super) async fn refuse(request: &mut Request, endpoint: &Held<Endpoint>, fau
     request.keepalive = false;
     request.response.lingers = fault.lingers;
     request.client.timed_out = fault.timed_out;
-    let verdict = match fault.silent {
+    // A client that begins neither as in HTTP/1 nor as in HTTP/2 would not understand a response
+    // (RFC 9113 section 3.4).
+    let foreign = fault.foreign && request.number == 1 && endpoint.takes_http2(&endpoint.default);
+    let silent = fault.silent || foreign;
+    let verdict = match silent {
         true => Verdict::Abort,
         false => Verdict::Status(fault.status),
     };
-    if fault.silent {
+    if silent {
         request.response.status = fault.status;
     }
     phase::finalize(request, verdict).await;

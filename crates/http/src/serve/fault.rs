@@ -19,6 +19,8 @@ pub(super) struct HeadFault {
     pub timed_out: bool,
     /// Whether the last header line is complete.
     pub whole_line: bool,
+    /// Whether the first line is not one of HTTP.
+    pub foreign: bool,
 }
 
 impl HeadFault {
@@ -42,6 +44,7 @@ impl HeadFault {
                 error.fault,
                 RequestFault::Header { .. } | RequestFault::LongHeader | RequestFault::LargeRequest
             ),
+            foreign: error.fault == RequestFault::Line && !names_http(buf),
         })
     }
 
@@ -49,7 +52,7 @@ impl HeadFault {
     pub(super) fn of_target() -> Self {
         let message = format!("client sent invalid request while {LINE}");
         let (lingers, silent, timed_out, whole_line) = (false, false, false, true);
-        Self { status: 400, message, lingers, silent, timed_out, whole_line }
+        Self { status: 400, message, lingers, silent, timed_out, whole_line, foreign: false }
     }
 
     /// A host whose server only serves connections whose handshake was for it (421).
@@ -58,7 +61,15 @@ impl HeadFault {
                        was negotiated while reading client request headers"
             .to_owned();
         let (lingers, silent, timed_out, whole_line) = (false, false, false, true);
-        Box::new(Self { status: 421, message, lingers, silent, timed_out, whole_line })
+        Box::new(Self {
+            status: 421,
+            message,
+            lingers,
+            silent,
+            timed_out,
+            whole_line,
+            foreign: false,
+        })
     }
 
     /// A host whose server does not speak HTTP/2, on a connection that does (421).
@@ -69,19 +80,50 @@ impl HeadFault {
         Box::new(Self { message, ..*Self::misdirected() })
     }
 
+    /// A protocol in an extended CONNECT that no location can have (501, RFC 9220 section 3).
+    pub(super) fn unknown_protocol(name: &[u8]) -> Box<Self> {
+        let message = format!(
+            "client sent unknown :protocol header: \"{}\" while reading client request headers",
+            weir_wire::shown(name)
+        );
+        Box::new(Self { status: 501, message, ..*Self::misdirected() })
+    }
+
     /// A client that is gone.
     pub(super) fn gone(doing: &str, what: &str) -> Box<Self> {
         let message = format!("{what} while {doing}");
         let (lingers, silent, timed_out, whole_line) = (false, true, false, false);
-        Box::new(Self { status: 400, message, lingers, silent, timed_out, whole_line })
+        Box::new(Self {
+            status: 400,
+            message,
+            lingers,
+            silent,
+            timed_out,
+            whole_line,
+            foreign: false,
+        })
     }
 
     /// A head that was not complete in time.
     pub(super) fn timed_out(doing: &str) -> Box<Self> {
         let message = format!("client timed out (110: Connection timed out) while {doing}");
         let (lingers, silent, timed_out, whole_line) = (false, true, true, false);
-        Box::new(Self { status: 408, message, lingers, silent, timed_out, whole_line })
+        Box::new(Self {
+            status: 408,
+            message,
+            lingers,
+            silent,
+            timed_out,
+            whole_line,
+            foreign: false,
+        })
     }
+}
+
+/// Whether the first line names a version of HTTP.
+fn names_http(buf: &[u8]) -> bool {
+    let line = buf.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    line.windows(b" HTTP/".len()).any(|word| word == b" HTTP/")
 }
 
 /// The action at the start of a head, and at the start of a pipelined one.

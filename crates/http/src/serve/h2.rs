@@ -252,9 +252,9 @@ impl Serving {
         }
     }
 
-    /// Notes whether a part of a frame or head is there.
+    /// Notes whether a part of a head is there. Parts of bodies have timeouts of their own.
     fn note_part(&mut self) {
-        if !self.driver.has_part() {
+        if !self.driver.has_part_of_head() {
             self.part_until = Instant::NEVER;
         } else if self.part_until == Instant::NEVER {
             let server = own_server(&self.found.1, &self.info);

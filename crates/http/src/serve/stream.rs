@@ -4,8 +4,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use weir_engine::buffer;
 use weir_engine::clock;
+use weir_engine::error_log::Level;
+use weir_engine::random::unguessable;
 use weir_engine::stats;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::request::{RequestFields, Version};
@@ -122,7 +126,30 @@ fn begin(
     if let Some(matched) = captures {
         matched.apply(&mut *request);
     }
+    if fault.is_none() && !request.head.connect_protocol().is_empty() {
+        fault = ask_for_upgrade(&mut request);
+    }
     (request, fault)
+}
+
+/// The only protocol that a location can be asked for (RFC 8441).
+const WEBSOCKET: &[u8] = b"websocket";
+
+/// Makes an extended CONNECT the request of an HTTP/1.1 client, which the location may pass on.
+fn ask_for_upgrade(request: &mut Request) -> Option<Box<HeadFault>> {
+    let protocol = request.head.connect_protocol();
+    if !protocol.eq_ignore_ascii_case(WEBSOCKET) {
+        return Some(HeadFault::unknown_protocol(protocol));
+    }
+    let key = STANDARD.encode(unguessable::<16>());
+    if let Some(head) = Rc::get_mut(&mut request.head) {
+        head.become_upgrade(key.as_bytes());
+    }
+    request.method = request.head.method;
+    if let Some(Exchange::H2(stream)) = request.client.exchange() {
+        stream.is_extended();
+    }
+    None
 }
 
 async fn serve((_, endpoint): &FoundEndpoint, mut request: Unended, fault: Option<Box<HeadFault>>) {
@@ -131,6 +158,11 @@ async fn serve((_, endpoint): &FoundEndpoint, mut request: Unended, fault: Optio
     match fault {
         None => answer(&mut request, endpoint, false).await,
         Some(fault) => Box::pin(refuse(&mut request, endpoint, &fault)).await,
+    }
+    if let Some(Exchange::H2(stream)) = request.client.exchange()
+        && let Some(message) = stream.reset_message()
+    {
+        request.log(Level::Info, &message);
     }
     phase::log(&mut request).await;
     close(request.ended(), Some(gauge)).await;

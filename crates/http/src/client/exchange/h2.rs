@@ -14,22 +14,24 @@ use crate::body::{Body, BodyError, BodyStep, Rest};
 use crate::client::head::{self, HeadWriter, Reply};
 use crate::client::queue::Queue;
 use crate::client::{READ_SIZE, Sending};
-use crate::h2::Stream;
+use crate::h2::{Ended, Stream};
 use crate::request::head::Head;
 
 /// The stream of a request.
 pub struct H2 {
     stream: Stream,
     end: End,
-    /// The number of sent bytes that nobody has counted yet: those of trailers and frame heads.
+    /// The number of sent bytes that nobody has counted yet: those of trailers.
     uncounted: u64,
-    /// The number of sent bytes that are neither of the head nor of the body: those of trailers,
-    /// frame heads and interim responses.
+    /// The number of sent bytes that are neither those of the head nor of the body.
     framing: u64,
     /// The number of bytes of the body that `Content-Length` leaves, if there is one.
     left: Option<u64>,
     /// Whether the request is malformed, after which the stream is reset.
     malformed: bool,
+    /// Whether the client asks for another protocol (RFC 8441): a successful response says that it
+    /// has it.
+    extended: bool,
 }
 
 /// The end of the response.
@@ -54,7 +56,8 @@ enum End {
 impl H2 {
     /// The exchange of a new stream.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, end: End::Open, uncounted: 0, framing: 0, left: None, malformed: false }
+        let (malformed, extended) = (false, false);
+        Self { stream, end: End::Open, uncounted: 0, framing: 0, left: None, malformed, extended }
     }
 
     /// The stream.
@@ -87,8 +90,14 @@ impl H2 {
         let trailers = response.expect_trailers || !response.trailers.is_empty();
         let empty = response.content_length == Some(0) && !trailers;
         let ends = (bodiless || empty) && !reply.upgraded;
-        if reply.upgraded {
-            response.status = 200;
+        match (reply.upgraded, response.status) {
+            (true, _) => {
+                response.status = 200;
+                response.headers.remove_name(b"sec-websocket-accept");
+            }
+            // The location does not have the protocol (RFC 9220 section 3).
+            (false, 200..300) if self.extended => response.status = 501,
+            _ => {}
         }
         let sent = self.stream.send_head(ends, |block| {
             block.status(reply.response.status);
@@ -109,10 +118,17 @@ impl H2 {
     ) -> u64 {
         let sent = self.stream.send_head(false, |block| {
             block.status(103);
-            fields.for_each(|(name, value)| block.field(name, value));
+            for (name, value) in fields {
+                write_field(block, name, value, Known::from_name(name));
+            }
         });
         self.framing += sent as u64;
         sent as u64
+    }
+
+    /// The number of bytes that were sent besides those of the head and the body.
+    pub(super) fn framing(&self) -> u64 {
+        self.framing
     }
 
     /// Notes the end of the body, and its trailers.
@@ -159,9 +175,9 @@ impl H2 {
             let bytes = queue.front().and_then(|piece| piece.bytes()).unwrap_or_default();
             let count = bytes.len().min(room).min(sending.frame);
             let last = count as u64 == queue.bytes() && matches!(self.end, End::Data);
-            let framed = self.stream.send_data(&bytes[..count], last) as u64;
-            self.framing += framed.saturating_sub(count as u64);
-            sent += framed;
+            let with_heads = self.stream.send_data(&bytes[..count], last) as u64;
+            self.framing += with_heads.saturating_sub(count as u64);
+            sent += with_heads;
             if last {
                 self.end = End::Sent;
             }
@@ -176,25 +192,19 @@ impl H2 {
         match std::mem::take(&mut self.end) {
             End::Open => return Poll::Ready(Ok(())),
             End::Sent => {}
-            End::Data => self.count(|stream| stream.send_data(&[], true)),
-            End::Trailers(trailers) => {
-                self.count(|stream| stream.send_head(true, |block| write_fields(block, &trailers)))
-            }
+            End::Data => self.count_framing(|stream| stream.send_data(&[], true)),
+            End::Trailers(trailers) => self.count_framing(|stream| {
+                stream.send_head(true, |block| write_fields(block, &trailers))
+            }),
         }
         self.end = End::Sent;
         Poll::Ready(Ok(()))
     }
 
-    /// Sends bytes that are not of the body, and counts them.
-    fn count(&mut self, send: impl FnOnce(&mut Stream) -> usize) {
+    fn count_framing(&mut self, send: impl FnOnce(&mut Stream) -> usize) {
         let sent = send(&mut self.stream) as u64;
         self.uncounted += sent;
         self.framing += sent;
-    }
-
-    /// The number of sent bytes that are neither of the head nor of the body.
-    pub(super) fn framing(&self) -> u64 {
-        self.framing
     }
 
     /// The number of sent bytes that were not counted so far.
@@ -237,10 +247,28 @@ impl H2 {
         fault
     }
 
-    /// Notes that the request is malformed. It gets its response, and then its stream is reset (RFC
-    /// 9113 section 8.1.1).
+    /// Notes that the request is malformed. It gets its response, and then its stream is reset (RFC 9113
+    /// section 8.1.1).
     pub(crate) fn is_malformed(&mut self) {
         self.malformed = true;
+    }
+
+    /// What the log says of a stream that its client has reset.
+    pub(crate) fn reset_message(&self) -> Option<String> {
+        let Some(Ended::Reset { code, .. }) = self.stream.gone() else { return None };
+        let number = self.stream.id().id;
+        Some(match code {
+            ErrorCode::CANCEL => format!("client canceled stream {number}"),
+            ErrorCode::INTERNAL_ERROR => {
+                format!("client terminated stream {number} due to internal error")
+            }
+            ErrorCode(code) => format!("client terminated stream {number} with status {code}"),
+        })
+    }
+
+    /// Notes that the request asks for another protocol.
+    pub(crate) fn is_extended(&mut self) {
+        self.extended = true;
     }
 
     /// Ends the stream of a request that was answered and logged, or too slow.
@@ -288,7 +316,7 @@ impl HeadWriter for Fields<'_, '_> {
     }
 
     fn end(&mut self) {
-        write_field(self.block, self.name, &self.value);
+        write_named(self.block, self.name, &self.value);
     }
 
     fn fields(&mut self, fields: &Headers) {
@@ -296,30 +324,27 @@ impl HeadWriter for Fields<'_, '_> {
     }
 
     fn field(&mut self, name: &'static str, value: &[u8]) {
-        write_field(self.block, name, value);
+        write_named(self.block, name, value);
     }
 }
 
 /// Writes a field whose name is followed by `": "`.
-fn write_field(block: &mut BlockWriter<'_>, name: &str, value: &[u8]) {
+fn write_named(block: &mut BlockWriter<'_>, name: &str, value: &[u8]) {
     let name = name.trim_end_matches(": ").as_bytes();
-    match Known::from_name(name) {
-        Known::Other => block.field(name, value),
-        known => block.known(known, value),
+    write_field(block, name, value, Known::from_name(name));
+}
+
+fn write_fields(block: &mut BlockWriter<'_>, fields: &Headers) {
+    for (name, value, known) in fields.iter() {
+        write_field(block, name, value, known);
     }
 }
 
-/// Writes fields, but none of the connection (RFC 9113 section 8.2.2).
-fn write_fields(block: &mut BlockWriter<'_>, fields: &Headers) {
-    for (name, value, known) in fields.iter() {
-        match known {
-            Known::Connection
-            | Known::ProxyConnection
-            | Known::KeepAlive
-            | Known::TransferEncoding
-            | Known::Upgrade => {}
-            Known::Other => block.field(name, value),
-            known => block.known(known, value),
-        }
+/// Writes a field, unless it is one of the connection (RFC 9113 section 8.2.2).
+fn write_field(block: &mut BlockWriter<'_>, name: &[u8], value: &[u8], known: Known) {
+    match known {
+        Known::Other => block.field(name, value),
+        known if Known::CONNECTION_SPECIFIC.contains(known) => {}
+        known => block.known(known, value),
     }
 }
