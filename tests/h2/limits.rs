@@ -23,7 +23,6 @@ fn streams_beyond_the_most_are_refused() {
 }
 
 #[test]
-#[ignore = "a field may be larger than one of large_client_header_buffers"]
 fn heads_beyond_the_buffers_are_refused() {
     let server = server("large_client_header_buffers 2 1k; return 200 a;").start();
     let refused = |lines: &str| {

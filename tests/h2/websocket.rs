@@ -41,7 +41,6 @@ fn connect(path: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-#[ignore = "extended CONNECT is not offered yet"]
 fn bytes_pass_both_ways() {
     if is_nginx() {
         // It has no extended CONNECT.
@@ -68,7 +67,6 @@ fn bytes_pass_both_ways() {
 }
 
 #[test]
-#[ignore = "extended CONNECT is not offered yet"]
 fn a_refusal_is_a_response() {
     if is_nginx() {
         return;
@@ -84,7 +82,6 @@ fn a_refusal_is_a_response() {
 }
 
 #[test]
-#[ignore = "extended CONNECT is not offered yet"]
 fn a_reset_closes_the_upstream_connection() {
     if is_nginx() {
         return;

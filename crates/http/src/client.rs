@@ -171,15 +171,6 @@ impl Client {
         }
     }
 
-    /// The number of sent bytes of frame heads, trailers and interim responses, if the protocol
-    /// tells them from those of the body.
-    pub(crate) fn framing(&self) -> u64 {
-        match &self.sink {
-            Sink::Client(exchange) => exchange.framing(),
-            _ => 0,
-        }
-    }
-
     /// The client's connection, if the request has it for itself.
     pub(crate) fn conn(&self) -> Option<&Conn> {
         match &self.sink {

@@ -251,15 +251,6 @@ impl Exchange {
         }
     }
 
-    /// The number of sent bytes that belong neither to the head nor to the body, and are counted
-    /// with them.
-    pub(super) fn framing(&self) -> u64 {
-        match self {
-            Self::H2(stream) => stream.framing(),
-            Self::H1(_) | Self::Memory(_) => 0,
-        }
-    }
-
     /// Whether the kernel can move bytes from another connection to the client's now.
     #[inline]
     pub(super) fn can_move(&self) -> bool {

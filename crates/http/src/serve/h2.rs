@@ -97,8 +97,7 @@ fn config(server: &Server) -> Config {
         chunk: LARGEST_CHUNK,
         max_head: number(buffers.count.saturating_mul(buffers.size)),
         max_fields: limits.max_headers.saturating_add(MORE_FIELDS),
-        // Offered once a request of it reaches an upstream as an upgrade.
-        extended_connect: false,
+        extended_connect: true,
     }
 }
 
