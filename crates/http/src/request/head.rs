@@ -155,8 +155,8 @@ impl Head {
     }
 
     /// Makes an extended CONNECT (RFC 8441) the request that asks for the same protocol in
-    /// HTTP/1.1: `GET`, with `Connection`, `Upgrade` and, for WebSocket, this key, which HTTP/2 does
-    /// without (RFC 6455 section 4.1).
+    /// HTTP/1.1: `GET`, with `Connection`, `Upgrade` and, for WebSocket, this key, which HTTP/2
+    /// does without (RFC 6455 section 4.1).
     pub(crate) fn become_upgrade(&mut self, key: &[u8]) {
         let line = [b"GET ", self.target(), b" ", self.protocol()].concat();
         let protocol = self.found.connect_protocol.of(&self.bytes).to_vec();

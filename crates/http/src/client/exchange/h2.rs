@@ -247,8 +247,8 @@ impl H2 {
         fault
     }
 
-    /// Notes that the request is malformed. It gets its response, and then its stream is reset (RFC 9113
-    /// section 8.1.1).
+    /// Notes that the request is malformed. It gets its response, and then its stream is reset (RFC
+    /// 9113 section 8.1.1).
     pub(crate) fn is_malformed(&mut self) {
         self.malformed = true;
     }
