@@ -105,6 +105,8 @@ impl Fixed<Transfer> for Grpc {
         transfer.buffering = false;
         transfer.request_buffering = false;
         transfer.pass_trailers = true;
+        // There is no `grpc_buffers` whose size `grpc_buffer_size` would have to suit.
+        transfer.buffers.size = transfer.buffer_size.0;
     }
 }
 
