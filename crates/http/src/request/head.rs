@@ -154,9 +154,8 @@ impl Head {
         self.found.push(Entry { name, value, known });
     }
 
-    /// Makes an extended CONNECT (RFC 8441) the request that asks for the same protocol in
-    /// HTTP/1.1: `GET`, with `Connection`, `Upgrade` and, for WebSocket, this key, which HTTP/2
-    /// does without (RFC 6455 section 4.1).
+    /// Makes an extended CONNECT (RFC 8441) the request that asks for WebSocket in HTTP/1.1: `GET`,
+    /// with `Connection`, `Upgrade` and this key, without which HTTP/2 does (RFC 6455 section 4.1).
     pub(crate) fn become_upgrade(&mut self, key: &[u8]) {
         let line = [b"GET ", self.target(), b" ", self.protocol()].concat();
         let protocol = self.found.connect_protocol.of(&self.bytes).to_vec();
@@ -203,5 +202,46 @@ impl Head {
         out: &mut Vec<u8>,
     ) -> Result<Option<&[u8]>, weir_wire::uri::InvalidUri> {
         self.found.path(&self.bytes, merge_slashes, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_wire::field_block::FieldBlock;
+    use weir_wire::request::{Limits, RequestFields, Version};
+
+    use super::*;
+
+    #[test]
+    fn an_extended_connect_becomes_an_upgrade() {
+        let (mut fields, mut block) = (RequestFields::new(Version::HTTP_2), FieldBlock::default());
+        fields.allow_extended_connect();
+        for (name, value) in [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "https"),
+            (":path", "/chat?x=y"),
+            (":authority", "a.test"),
+            ("sec-websocket-version", "13"),
+        ] {
+            block.push(name.as_bytes(), value.as_bytes());
+        }
+        let mut text = buffer::take(100);
+        fields.build(&mut block, &mut text, &Limits::default(), false, |_| None).unwrap();
+        let mut head = Head::default();
+        head.replace(text, |found| fields.swap_head(found));
+        assert_eq!(head.connect_protocol(), b"websocket");
+        head.become_upgrade(b"key");
+        assert_eq!(head.request_line(), b"GET /chat?x=y HTTP/2.0");
+        assert_eq!((head.method, head.method_text()), (Method::Get, &b"GET"[..]));
+        assert_eq!((head.target(), head.protocol()), (&b"/chat?x=y"[..], &b"HTTP/2.0"[..]));
+        for (known, value) in [
+            (Known::Upgrade, "websocket"),
+            (Known::Connection, "Upgrade"),
+            (Known::SecWebSocketKey, "key"),
+            (Known::Host, "a.test"),
+        ] {
+            assert_eq!(head.get(known), Some(value.as_bytes()));
+        }
     }
 }

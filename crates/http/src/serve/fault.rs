@@ -129,3 +129,18 @@ fn names_http(buf: &[u8]) -> bool {
 /// The action at the start of a head, and at the start of a pipelined one.
 pub(super) const LINE: &str = "reading client request line";
 const PIPELINED_LINE: &str = "reading client pipelined request line";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_name_http() {
+        for line in ["PRI * HTTP/2.0\r\nx", "x HTTP/1.1 y"] {
+            assert!(names_http(line.as_bytes()), "{line}");
+        }
+        for line in ["", "INVALID CONNECTION PREFACE\r\n\r\n", "GET x\r\nGET / HTTP/1.1"] {
+            assert!(!names_http(line.as_bytes()), "{line}");
+        }
+    }
+}
