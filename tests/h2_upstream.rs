@@ -313,7 +313,6 @@ fn messages_pass_both_ways_as_they_come() {
 }
 
 #[test]
-#[ignore = "a canceled call is not canceled upstream yet"]
 fn a_canceled_call_is_canceled_upstream() {
     let (told, ends) = std::sync::mpsc::channel();
     let told = Mutex::new(told);

@@ -150,6 +150,11 @@ impl Client {
         matches!(self.sink, Sink::Client(Exchange::H1(_)))
     }
 
+    /// Whether the client has a stream among others, whose reset no data can hide.
+    pub(crate) fn has_stream(&self) -> bool {
+        matches!(self.sink, Sink::Client(Exchange::H2(_)))
+    }
+
     /// Whether the response goes to a client, and not to memory or into another response.
     pub(crate) fn is_direct(&self) -> bool {
         matches!(self.sink, Sink::Client(_))

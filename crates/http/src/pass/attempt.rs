@@ -311,10 +311,10 @@ impl Watch {
         Self { ignore }
     }
 
-    /// Whether the client is gone. Data from the client ends the watch, because it hides a later
-    /// close.
+    /// Whether the client is gone. Data on a connection of its own ends the watch, because it hides
+    /// a later close; a body that is still coming does the same.
     pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>, request: &mut Request) -> bool {
-        if self.ignore || !request.body.is_done() {
+        if self.ignore || !request.body.is_done() && !request.client.has_stream() {
             return false;
         }
         let Poll::Ready(sign) = request.client.poll_sign(cx) else { return false };

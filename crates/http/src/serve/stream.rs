@@ -115,7 +115,7 @@ fn begin(
         match &fault {
             None if !endpoint.takes_http2(&server) => fault = Some(HeadFault::without_http2()),
             // RFC 9113 section 8.1.1.
-            Some(fault) if fault.status == 400 => stream.is_malformed(),
+            Some(fault) if fault.status == 400 => stream.note_malformed(),
             _ => {}
         }
     }
@@ -147,7 +147,7 @@ fn ask_for_upgrade(request: &mut Request) -> Option<Box<HeadFault>> {
     }
     request.method = request.head.method;
     if let Some(Exchange::H2(stream)) = request.client.exchange() {
-        stream.is_extended();
+        stream.note_extended();
     }
     None
 }

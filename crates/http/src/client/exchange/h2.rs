@@ -249,7 +249,7 @@ impl H2 {
 
     /// Notes that the request is malformed. It gets its response, and then its stream is reset (RFC
     /// 9113 section 8.1.1).
-    pub(crate) fn is_malformed(&mut self) {
+    pub(crate) fn note_malformed(&mut self) {
         self.malformed = true;
     }
 
@@ -267,7 +267,7 @@ impl H2 {
     }
 
     /// Notes that the request asks for another protocol.
-    pub(crate) fn is_extended(&mut self) {
+    pub(crate) fn note_extended(&mut self) {
         self.extended = true;
     }
 
