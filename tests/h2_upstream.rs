@@ -94,7 +94,6 @@ fn requests_of_one_client_share_a_connection() {
 }
 
 #[test]
-#[ignore = "requests beyond what a new connection allows are answered 502"]
 fn the_most_streams_of_an_upstream_are_kept() {
     if is_nginx() {
         return;

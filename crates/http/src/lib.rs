@@ -21,7 +21,6 @@ mod fixture;
 mod folder;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-#[allow(dead_code, unused_imports, reason = "under construction")]
 mod h2;
 pub mod instance;
 pub mod keyval;

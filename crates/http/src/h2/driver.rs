@@ -1,6 +1,5 @@
 //! The half of a connection that its task has: it reads, sends, and finds the end.
 
-use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -101,16 +100,11 @@ impl Driver {
         self.link.state.borrow().machine.holds_part_of_head()
     }
 
-    /// Waits for the next request of a client, or for the end.
+    /// The next request of a client. While it is pending, the connection is served; poll it
+    /// whenever the task runs.
     ///
     /// # Errors
     /// The connection has ended.
-    pub(crate) async fn accept(&mut self) -> Result<Begun, Closed> {
-        poll_fn(|cx| self.poll_accept(cx)).await
-    }
-
-    /// Like [`Driver::accept`]. While it is pending, the connection is served; poll it whenever the
-    /// task runs.
     pub(crate) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Result<Begun, Closed>> {
         match self.poll(cx) {
             Ok(Some(begun)) => Poll::Ready(Ok(begun)),
@@ -131,7 +125,7 @@ impl Driver {
         let link = Rc::clone(&self.link);
         let state = &mut *link.state.borrow_mut();
         state.wake_writers();
-        state.tell_waiting();
+        state.tell_settled();
         let now = state.task.is_none() || event_loop::is_end_of_turn();
         if now {
             state.scheduled = false;

@@ -1,7 +1,7 @@
 //! The shared half of a connection: the machine, and an entry for each stream.
 
-use std::cell::{Ref, RefCell};
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
@@ -60,9 +60,8 @@ pub(super) struct State {
     pub goaway: Option<ErrorCode>,
     pub task: Option<Task>,
     pub waker: Option<Waker>,
-    /// Tasks that wait to open a stream, in line, each with its ticket.
-    line: VecDeque<(u64, Waker)>,
-    tickets: u64,
+    /// The task that waits for the peer's settings.
+    settling: Option<Waker>,
 }
 
 impl State {
@@ -83,8 +82,7 @@ impl State {
             goaway: None,
             task: None,
             waker: None,
-            line: VecDeque::new(),
-            tickets: 0,
+            settling: None,
         }
     }
 
@@ -176,20 +174,16 @@ impl State {
             self.entries.truncate(SPARE_ENTRIES);
             self.entries.shrink_to(SPARE_ENTRIES);
         }
-        self.tell_waiting();
         // The driver looks at the end of the connection, too.
         self.schedule();
     }
 
-    /// Wakes the first task that waits for a stream, if one can be opened; it leaves the line and
-    /// wakes the next. All of them if none ever can be.
-    pub(super) fn tell_waiting(&self) {
-        if self.closed || self.leaving {
-            self.line.iter().for_each(|(_, waker)| waker.wake_by_ref());
-        } else if let Some((_, first)) = self.line.front()
-            && self.machine.can_open()
+    /// Wakes the task that waits for the peer's settings, once they are known or never will be.
+    pub(super) fn tell_settled(&mut self) {
+        if (self.closed || self.machine.knows_settings())
+            && let Some(waker) = self.settling.take()
         {
-            first.wake_by_ref();
+            waker.wake();
         }
     }
 
@@ -213,7 +207,7 @@ impl State {
         for entry in self.entries() {
             entry.fail(Ended::Lost { unprocessed: sent < entry.head_end });
         }
-        self.tell_waiting();
+        self.tell_settled();
     }
 }
 
@@ -235,18 +229,12 @@ impl Link {
         self.state.borrow().machine.streams()
     }
 
-    /// Whether streams are of use: the connection is not lost.
-    pub(crate) fn is_alive(&self) -> bool {
-        !self.state.borrow().closed
-    }
-
     /// Begins a graceful end, or hastens one: see `weir_wire::h2::Connection::shut_down`.
     pub(crate) fn shut_down(&self) {
         let state = &mut *self.state.borrow_mut();
         state.leaving = true;
         state.machine.shut_down();
         state.schedule();
-        state.tell_waiting();
     }
 
     /// Ends the connection with this code; its driver returns.
@@ -255,11 +243,6 @@ impl Link {
         state.machine.abort(code);
         state.lose();
         state.schedule();
-    }
-
-    /// Facts about the connection (addresses, TLS, number).
-    pub(crate) fn conn(&self) -> Ref<'_, Conn> {
-        self.conn.borrow()
     }
 }
 
@@ -282,11 +265,6 @@ impl Link {
         self.state.borrow().goaway
     }
 
-    /// Whether the peer offers extended CONNECT (RFC 8441).
-    pub(crate) fn takes_extended_connect(&self) -> bool {
-        self.state.borrow().machine.peer_takes_extended_connect()
-    }
-
     /// Opens a stream with a request's head. Allowed if [`Link::can_open`].
     pub(crate) fn open(
         self: &Rc<Self>,
@@ -300,48 +278,20 @@ impl Link {
         Stream::new(Rc::clone(self), id)
     }
 
-    /// A wait for a stream that can be opened.
-    pub(crate) fn wait(self: &Rc<Self>) -> Opening {
-        Opening { link: Rc::clone(self), ticket: None }
-    }
-}
-
-/// The wait for a stream, in the order of first polls. Dropping it leaves the line.
-pub(crate) struct Opening {
-    link: Rc<Link>,
-    ticket: Option<u64>,
-}
-
-impl Opening {
-    /// Ready when a stream can be opened (true), or never again (false).
-    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<bool> {
-        let state = &mut *self.link.state.borrow_mut();
-        if state.closed || state.leaving {
-            return Poll::Ready(false);
-        }
-        let place = self.ticket.and_then(|own| state.line.iter().position(|(one, _)| *one == own));
-        if state.machine.can_open() && place.is_none_or(|place| place == 0) {
-            return Poll::Ready(true);
-        }
-        match place {
-            Some(place) => state.line[place].1.clone_from(cx.waker()),
-            None => {
-                state.tickets += 1;
-                self.ticket = Some(state.tickets);
-                state.line.push_back((state.tickets, cx.waker().clone()));
+    /// Waits for the peer's settings, which say how many streams can be open. False if the
+    /// connection is lost before.
+    pub(crate) async fn settled(&self) -> bool {
+        poll_fn(|cx| {
+            let state = &mut *self.state.borrow_mut();
+            match (state.closed, state.machine.knows_settings()) {
+                (true, _) => Poll::Ready(false),
+                (false, true) => Poll::Ready(true),
+                (false, false) => {
+                    entry::note(&mut state.settling, cx);
+                    Poll::Pending
+                }
             }
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        let Some(own) = self.ticket else { return };
-        let state = &mut *self.link.state.borrow_mut();
-        if let Some(place) = state.line.iter().position(|(one, _)| *one == own) {
-            state.line.remove(place);
-            state.tell_waiting();
-        }
+        })
+        .await
     }
 }

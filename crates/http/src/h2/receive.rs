@@ -45,8 +45,6 @@ impl Link {
             }
         };
         *used = input.len() - rest.len();
-        // Settings of the peer may have made room for streams.
-        state.tell_waiting();
         Ok(begun.map(|(id, ended, length)| {
             state.begin(id, ended);
             let spare = state.spare();
@@ -106,7 +104,6 @@ impl State {
             Event::GoAway { code } => {
                 self.goaway = Some(code);
                 self.leaving = true;
-                self.tell_waiting();
             }
             Event::Pong => self.pong = true,
             Event::Head { .. } | Event::Data { .. } => {}

@@ -7,6 +7,9 @@
 //!            └─ none ──────────────▶ connects; others wait meanwhile
 //! ```
 //!
+//! A connection is made when the peer's settings are known: they say how many requests it takes.
+//! Its first request is sent before that.
+//!
 //! The settings of `upstream` keep their meaning: `keepalive` is the number of connections that
 //! stay open without requests, `keepalive_timeout` their time, `keepalive_requests` and
 //! `keepalive_time` end what a connection is used for. With `keepalive 0`, one that serves requests
@@ -19,7 +22,7 @@ use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::event_loop;
 use weir_engine::timer::Deadline;
-use weir_upstream::{Causes, Made, Peer, Pick};
+use weir_upstream::{Causes, KeepaliveConfig, Made, Peer, Pick, PoolId};
 use weir_wire::h2::{Config, Connection, Role};
 
 use super::attempt::{self, CONNECTING, Failure, client_gone, while_client_stays};
@@ -67,17 +70,21 @@ fn find(peer: &Peer, pass: &Pass<'_>, made: Made) -> Option<Lease> {
 
 /// Opens a stream, if the connection is made and has room.
 fn open(lease: Lease, request: &mut Request, end: bool) -> Option<(Channel, bool)> {
-    let shared = Rc::clone(&lease.shared);
-    let state = shared.state.borrow();
-    let State::Open(link) = &*state else { return None };
-    if !link.can_open() {
-        return None;
-    }
+    let link = match &*lease.shared.state.borrow() {
+        State::Open(link) if link.can_open() => Rc::clone(link),
+        _ => return None,
+    };
+    Some(open_on(&link, lease, request, end))
+}
+
+/// Opens a stream on a connection with room.
+fn open_on(link: &Rc<Link>, lease: Lease, request: &mut Request, end: bool) -> (Channel, bool) {
     let head = &request.attempts.head;
     let stream = link.open(end, |block| fields_of_head::write(head, block));
+    let shared = &lease.shared;
     shared.requests.update(|requests| requests + 1);
-    let channel = StreamChannel::new(stream, lease);
-    Some((Channel::Stream(Box::new(channel)), shared.answered.get()))
+    let is_proven = shared.answered.get();
+    (Channel::Stream(Box::new(StreamChannel::new(stream, lease))), is_proven)
 }
 
 /// A channel, once there is a connection.
@@ -99,7 +106,10 @@ pub(super) async fn later(
                 true => lease,
                 false => continue,
             },
-            None => connect(peer, request, pass, pick, limit, made).await?,
+            None => {
+                let (lease, link) = connect(peer, request, pass, pick, limit, made).await?;
+                return Ok(open_on(&link, lease, request, end));
+            }
         };
         if let Some(opened) = open(lease, request, end) {
             return Ok(opened);
@@ -154,7 +164,7 @@ async fn connect(
     pick: &mut Pick<'_>,
     limit: &mut Option<Box<TryLimit>>,
     made: Option<Made>,
-) -> Result<Lease, Failure> {
+) -> Result<(Lease, Rc<Link>), Failure> {
     let shared = Rc::new(Shared::new(peer, pass.tag(), made.unwrap_or_default()));
     let place = pass.target.upstream().map(|upstream| upstream.pool);
     let place = place.filter(|&place| made.is_some() && shared_links::list(&shared, place));
@@ -164,7 +174,8 @@ async fn connect(
         Ok((conn, _)) => {
             shared.opened.set(clock::millis());
             let link = start(conn, Rc::clone(&shared), pass);
-            shared.settle(State::Open(link));
+            event_loop::spawn(settle(making, Rc::clone(&link), pass.target.keepalive(), place));
+            Ok((lease, link))
         }
         Err(failure) => {
             if let Failure::Upstream(failure) = &failure
@@ -172,11 +183,26 @@ async fn connect(
             {
                 shared.settle(State::Failed(failure.cause));
             }
-            return Err(failure);
+            Err(failure)
         }
     }
-    drop(making);
-    Ok(lease)
+}
+
+/// Opens a connection to other requests once the peer's settings are known.
+fn settle(
+    making: Making,
+    link: Rc<Link>,
+    config: &KeepaliveConfig,
+    place: Option<PoolId>,
+) -> impl Future<Output = ()> + use<> {
+    let config = *config;
+    async move {
+        if link.settled().await {
+            making.0.settle(State::Open(link));
+            // Its first request may have ended meanwhile: then it is idle.
+            drop(Lease::new(Rc::clone(&making.0), &config, place));
+        }
+    }
 }
 
 /// Starts to speak HTTP/2 on a connection, in a task of its own.

@@ -19,6 +19,11 @@ impl Connection {
             && self.can_open_ever()
     }
 
+    /// Whether the peer's settings are known.
+    pub fn knows_settings(&self) -> bool {
+        self.phase == Phase::Frames
+    }
+
     /// Opens a stream with a request's head (client). Allowed if [`Connection::can_open`].
     pub fn open(&mut self, end: bool, head: impl FnOnce(&mut BlockWriter<'_>)) -> StreamId {
         debug_assert!(self.can_open());
