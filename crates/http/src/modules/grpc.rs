@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_conf::table::Fixed;
 use weir_conf::value::Pair;
-use weir_conf::{Contexts, Cx, Fault, Local, Many, Node, Settings, Slot, directives};
+use weir_conf::{Cx, Fault, Local, Many, Node, Settings, Slot, directives};
 use weir_wire::field_block::FieldBlock;
 use weir_wire::header::Headers;
 use weir_wire::uri::{self, Escape};
@@ -122,19 +122,9 @@ impl Grpc {
     fn finish(&mut self, parent: Option<&Self>, cx: &mut Cx<'_>) -> Result<(), Fault> {
         let above = parent.map(|parent| &parent.pass);
         OwnPass::settle(MODULE.name, &mut self.pass, above, INNER, cx);
-        if self.pass.is_some() {
-            let same = parent.filter(|parent| parent.set_header == self.set_header);
-            self.fields = match same.and_then(|parent| parent.fields.clone()) {
-                Some(fields) => Some(fields),
-                None => Some(Arc::new(Fields::compile(&self.set_header, DEFAULTS, cx)?)),
-            };
-        } else if cx.context() == Contexts::SERVER
-            || parent.is_some_and(|parent| parent.set_header != self.set_header)
-        {
-            // Nothing is passed at this level, but its fields are compiled to report faults. Those
-            // of `http {}` are compiled in the servers that inherit them.
-            Fields::compile(&self.set_header, DEFAULTS, cx)?;
-        }
+        let above = parent.map(|parent| (&parent.set_header[..], parent.fields.as_ref()));
+        let passes = self.pass.is_some();
+        self.fields = Fields::settle(passes, &self.set_header, above, DEFAULTS, cx)?;
         Ok(())
     }
 }
@@ -215,15 +205,6 @@ impl Protocol for Call {
         http2::write_authority(request, fields.host.as_ref(), &target.place.host, out);
         fields.write(request, BodyPlan { length, chunked: false }, true, out);
         Ok(Outgoing { uri, body })
-    }
-
-    fn read_head(
-        &mut self,
-        _: &[u8],
-        _: &mut Headers,
-        _: &mut UpstreamHead,
-    ) -> Result<bool, InvalidHead> {
-        Ok(false)
     }
 
     fn is_multiplexed(&self) -> bool {

@@ -186,19 +186,9 @@ impl Proxy {
         }
         let above = parent.map(|parent| &parent.pass);
         OwnPass::settle(MODULE.name, &mut self.pass, above, INNER, cx);
-        if self.pass.is_some() {
-            let same = parent.filter(|parent| parent.set_header == self.set_header);
-            self.fields = match same.and_then(|parent| parent.fields.clone()) {
-                Some(fields) => Some(fields),
-                None => Some(Arc::new(Fields::compile(&self.set_header, DEFAULTS, cx)?)),
-            };
-        } else if cx.context() == Contexts::SERVER
-            || parent.is_some_and(|parent| parent.set_header != self.set_header)
-        {
-            // Nothing is proxied at this level, but its fields are compiled to report faults. Those
-            // of `http {}` are compiled in the servers that inherit them.
-            Fields::compile(&self.set_header, DEFAULTS, cx)?;
-        }
+        let above = parent.map(|parent| (&parent.set_header[..], parent.fields.as_ref()));
+        let passes = self.pass.is_some();
+        self.fields = Fields::settle(passes, &self.set_header, above, DEFAULTS, cx)?;
         Ok(())
     }
 }

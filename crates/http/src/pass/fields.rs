@@ -3,8 +3,10 @@
 //! setting them decides only on the position of `Content-Length` and `Transfer-Encoding`, and on
 //! announcing an empty body.
 
+use std::sync::Arc;
+
 use weir_conf::value::Pair;
-use weir_conf::{Cx, Fault};
+use weir_conf::{Contexts, Cx, Fault};
 use weir_script::{Template, Variables};
 use weir_wire::header::NameSet;
 
@@ -72,12 +74,31 @@ pub(crate) struct BodyPlan {
 }
 
 impl Fields {
-    /// Compiles the fields of a location.
-    pub(crate) fn compile(
+    /// The fields of a level, which passes requests on or not. `parent` is what is set above, with
+    /// the fields made of it. Where nothing is passed, fields are compiled to report faults; those
+    /// of `http {}` are compiled in the servers that inherit them.
+    pub(crate) fn settle(
+        passes: bool,
         set: &[Pair],
+        parent: Option<(&[Pair], Option<&Arc<Self>>)>,
         defaults: &Defaults,
         cx: &mut Cx<'_>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Option<Arc<Self>>, Fault> {
+        let same = parent.filter(|&(above, _)| above == set);
+        if passes {
+            return match same.and_then(|(_, fields)| fields) {
+                Some(fields) => Ok(Some(Arc::clone(fields))),
+                None => Self::compile(set, defaults, cx).map(|fields| Some(Arc::new(fields))),
+            };
+        }
+        if cx.context() == Contexts::SERVER || parent.is_some() && same.is_none() {
+            Self::compile(set, defaults, cx)?;
+        }
+        Ok(None)
+    }
+
+    /// Compiles the fields of a location.
+    fn compile(set: &[Pair], defaults: &Defaults, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let mut fields = Self { host: None, set: Vec::new(), own: NameSet::default() };
         fields.own.insert(b"host");
         let vars = cx.registry::<Variables>();

@@ -34,16 +34,18 @@ pub trait Protocol {
     /// Parses the received bytes, and returns whether the head is complete. If so, it replaces
     /// `head` and `headers`. Otherwise it may set the length of `head` to the number of bytes that
     /// it has used and will not see again, and leave messages there; it is called again at once if
-    /// others are left.
+    /// others are left. A multiplexed protocol gets fields instead ([`Protocol::read_fields`]).
     ///
     /// # Errors
     /// The bytes are not a response.
     fn read_head(
         &mut self,
-        input: &[u8],
-        headers: &mut Headers,
-        head: &mut UpstreamHead,
-    ) -> Result<bool, InvalidHead>;
+        _input: &[u8],
+        _headers: &mut Headers,
+        _head: &mut UpstreamHead,
+    ) -> Result<bool, InvalidHead> {
+        Ok(false)
+    }
 
     /// Whether requests share connections, as streams. [`Protocol::write_head`] then writes lines
     /// like those of HTTP/1 without a first one: pseudo-fields with their colon, then fields.

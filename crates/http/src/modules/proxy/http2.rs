@@ -77,15 +77,6 @@ impl Protocol for Http2 {
         Ok(Outgoing { uri, body })
     }
 
-    fn read_head(
-        &mut self,
-        _: &[u8],
-        _: &mut Headers,
-        _: &mut UpstreamHead,
-    ) -> Result<bool, InvalidHead> {
-        Ok(false)
-    }
-
     fn is_multiplexed(&self) -> bool {
         true
     }
