@@ -1,8 +1,9 @@
 //! Damaged files of `proxy_cache`: what is served is right or fetched anew, whichever byte is wrong.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -191,15 +192,21 @@ fn change_files_under_hits(sendfile: bool) {
             .collect();
         let breaker = scope.spawn(|| {
             let mut dice = Dice::new(3);
+            // The kernel may still be sending the pages of a file that was cut to a small size.
+            let mut cut = HashSet::new();
             while !stop.load(Ordering::Relaxed) {
                 for path in files(&server) {
                     let Some(file) = open(&path) else { continue };
-                    let size = file.metadata().unwrap().len();
+                    let (size, inode) =
+                        file.metadata().map(|metadata| (metadata.len(), metadata.ino())).unwrap();
                     match dice.roll(6) {
-                        0 => file.set_len(dice.roll(size as usize + 1) as u64).unwrap(),
+                        0 => {
+                            cut.insert(inode);
+                            file.set_len(dice.roll(size as usize + 1) as u64).unwrap();
+                        }
                         1 => file.set_len(size + 10).unwrap(),
                         2 => drop(std::fs::remove_file(&path)),
-                        3 if (1..20_000).contains(&size) => {
+                        3 if (1..20_000).contains(&size) && !cut.contains(&inode) => {
                             flip(&file, dice.roll(size as usize) as u64, dice.roll(8));
                         }
                         4 => {
