@@ -11,6 +11,7 @@ pub mod date;
 pub mod fastcgi;
 pub mod field_block;
 pub mod grpc_health;
+pub mod grpc_web;
 pub mod h1;
 pub mod h2;
 pub mod header;
