@@ -43,6 +43,7 @@ mod file_io;
 mod files;
 mod filters;
 mod graceful;
+mod grpc_web;
 mod h2;
 mod h2_upstream;
 mod header_fields;

@@ -35,6 +35,8 @@ pub enum BodyError {
     TimedOut,
     /// A temporary file could not be written (500).
     File,
+    /// The bytes, described here, are not what the upstream's protocol needs (400).
+    Untranslatable(&'static str),
 }
 
 impl BodyError {
@@ -42,9 +44,11 @@ impl BodyError {
     pub fn rejection(self) -> Rejection {
         match self {
             Self::TooLarge => Rejection::TOO_LARGE,
-            Self::Malformed | Self::TooLong | Self::TooShort | Self::Closed => {
-                Rejection::BAD_REQUEST
-            }
+            Self::Malformed
+            | Self::TooLong
+            | Self::TooShort
+            | Self::Closed
+            | Self::Untranslatable(_) => Rejection::BAD_REQUEST,
             Self::TimedOut => Rejection::TIMEOUT,
             Self::File => Rejection::INTERNAL,
         }

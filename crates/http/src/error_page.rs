@@ -60,10 +60,16 @@ fn configured_page(request: &mut Request, status: u16) -> Option<Next> {
     if request.error_page || errors.pages.is_empty() || request.uri_changes == 0 {
         return None;
     }
+    let answers = location.handlers.answers_errors.is_some_and(|answers| answers(request));
+    let keeps_error = |page: &ErrorPage| page.overwrite.is_none_or(|status| status >= 400);
+    let page = errors.page(status);
+    if answers && page.is_none_or(keeps_error) {
+        return None;
+    }
     if !errors.recursive_error_pages {
         request.error_page = true;
     }
-    errors.page(status).map(|page| follow(request, status, page))
+    page.map(|page| follow(request, status, page))
 }
 
 /// Goes to the target of an `error_page`.

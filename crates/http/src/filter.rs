@@ -68,6 +68,12 @@ pub trait BodyFilter {
         Ok(())
     }
 
+    /// The body breaks off here. Whether the filter can end it all the same, so that the client
+    /// learns of the break; [`BodyFilter::finish`] then follows.
+    fn ends_broken(&mut self) -> bool {
+        false
+    }
+
     /// Whether the filter only cuts pieces and never reads their bytes. A file need not be read
     /// then.
     fn only_cuts(&self) -> bool {
@@ -143,6 +149,11 @@ impl Chain {
     /// Whether a filter holds input back until a subrequest has ended.
     pub fn waits(&self) -> bool {
         self.filters.iter().any(|filter| filter.waits())
+    }
+
+    /// Whether a filter can end a body that breaks off here ([`BodyFilter::ends_broken`]).
+    pub(crate) fn ends_broken(&mut self) -> bool {
+        self.filters.iter_mut().any(|filter| filter.ends_broken())
     }
 
     /// Resumes the waiting filter, and returns its output.

@@ -106,6 +106,9 @@ pub enum Handler {
 /// rejection replaces the response.
 pub(crate) type HeaderFilter = fn(&mut Request) -> Result<(), Rejection>;
 
+/// Whether the errors of a request are answered by a module: see [`Module::answers_errors`].
+pub(crate) type AnswersErrors = fn(&Request) -> bool;
+
 /// Whether these settings enable a part of a module.
 pub(crate) type Enabled = fn(&Settings) -> bool;
 
@@ -157,6 +160,9 @@ pub struct Module {
     pub connects: Option<Enabled>,
     /// Its header filter.
     pub header_filter: Option<(Enabled, HeaderFilter)>,
+    /// Whether an error of a request is answered in its location, by the module's header filter,
+    /// instead of by a page that keeps the error's status (`error_page`).
+    pub(crate) answers_errors: Option<(Enabled, AnswersErrors)>,
     /// The work of the module beside requests, while a configuration is in force.
     pub duties: Option<FindDuties>,
     /// Runs once after the assembly of the configuration: completes and checks what needs all of it
@@ -175,6 +181,7 @@ impl Module {
         passes: None,
         connects: None,
         header_filter: None,
+        answers_errors: None,
         duties: None,
         prepare: None,
     };
@@ -189,6 +196,8 @@ pub struct Handlers {
     pub content: Option<Handler>,
     /// The header filters, in order.
     pub header_filters: Box<[HeaderFilter]>,
+    /// Whether errors are answered in place ([`Module::answers_errors`]).
+    pub(crate) answers_errors: Option<AnswersErrors>,
     /// The error log in force, already open; None means the process's own.
     pub error_log: Option<ErrorLog>,
 }
@@ -223,6 +232,10 @@ impl Handlers {
                 .filter(|(enabled, _)| enabled(settings))
                 .map(|(_, filter)| filter)
                 .collect(),
+            answers_errors: modules
+                .iter()
+                .filter_map(|m| m.answers_errors)
+                .find_map(|(enabled, answers)| enabled(settings).then_some(answers)),
             error_log: settings.get(&ERROR_LOGS).open(files),
         }
     }

@@ -126,6 +126,20 @@ fn format(rest: &[u8]) -> Option<&[u8]> {
     (format.is_empty() || format[0] == b'+').then_some(format)
 }
 
+/// Appends a `grpc-message`: what is not printable ASCII becomes percent-encoded.
+pub fn write_message(text: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text {
+        match byte {
+            b' '..=b'~' if byte != b'%' => out.push(byte),
+            _ => {
+                let [high, low] = [byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]);
+                out.extend_from_slice(&[b'%', high, low]);
+            }
+        }
+    }
+}
+
 /// The status of gRPC in place of a status of HTTP: gRPC's own mapping
 /// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>), and
 /// RESOURCE_EXHAUSTED for a body that is too large.

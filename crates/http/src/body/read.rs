@@ -203,6 +203,9 @@ impl Request {
                 self.client.timed_out = true;
             }
             BodyError::File => {}
+            BodyError::Untranslatable(what) => {
+                self.log(Level::Info, &format!("client sent {what}"));
+            }
         }
         self.body.refuse();
         error.rejection()

@@ -15,9 +15,11 @@ use crate::body::Outlook;
 use crate::module::{Handler, Module, Prepare};
 use crate::pass::course::{Course, Passing};
 use crate::pass::destination::{Destination, INNER, OwnPass, Passed, Scheme, Schemes};
-use crate::pass::fields::{BodyPlan, Defaults, Fields, Unset};
+use crate::pass::fields::{BodyPlan, Defaults, Fields, OfClient, Unset};
 use crate::pass::http2;
-use crate::pass::protocol::{InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted};
+use crate::pass::protocol::{
+    InvalidHead, Outgoing, OutgoingBody, Protocol, Translator, UpstreamHead, Wanted,
+};
 use crate::pass::target::Target;
 use crate::pass::tls::UpstreamTls;
 use crate::pass::transfer::Transfer;
@@ -26,6 +28,10 @@ use crate::request::Request;
 use crate::route::Location;
 use crate::snapshot::Held;
 use crate::variables::VariableRow;
+
+mod web;
+
+use web::Web;
 
 pub(crate) const MODULE: Module = Module {
     name: "grpc",
@@ -37,6 +43,8 @@ pub(crate) const MODULE: Module = Module {
     variables: &[VariableRow::new("grpc_internal_trailers", wants_trailers)],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
+    header_filter: Some((translates, web::answer)),
+    answers_errors: Some((translates, web::is_web)),
     prepare: Some(prepare),
     ..Module::NONE
 };
@@ -94,6 +102,14 @@ directives! {
         "grpc_pass" in [location, location_if] [1]: "address" => set_pass,
         /// Sets a field of the request, in place of the client's field of that name.
         "grpc_set_header" => set_header: Many<Pair>,
+        /// Translates requests in gRPC-Web, as browsers send them, to gRPC, and the responses back.
+        /// Other requests are passed on as they are. Errors, also those of limits and of access
+        /// control, are answered with a `grpc-status` in a head of status 200, unless `error_page`
+        /// changes their status to one below 400 (`error_page 502 = @other`).
+        ///
+        /// `location /helloworld.Greeter/ { grpc_pass grpc://127.0.0.1:50051; grpc_web on; }` is
+        /// enough for pages of the same origin; `docs/howto/grpc-web.md` has others.
+        "grpc_web" => web: bool = false,
         field pass: Local<Option<Destination>>,
         field fields: Local<Option<Arc<Fields>>>,
     }
@@ -144,9 +160,10 @@ fn handle(request: &mut Request) -> Passing<'_> {
     Passing::to(request, |location| location.settings.get(&GRPC).pass.as_ref(), &SCHEMES, course)
 }
 
-fn course(_: &mut Request, location: Held<Location>, target: Target) -> Course {
+fn course(request: &mut Request, location: Held<Location>, target: Target) -> Course {
     let tls = target.scheme.tls.then_some(&TLS);
-    let protocol = Box::new(Call { location: location.clone(), head: false });
+    let web = if location.settings.get(&GRPC).web { Web::of(request) } else { None };
+    let protocol = Box::new(Call { location: location.clone(), head: false, web });
     Course { location, transfer, next_upstream: None, tls, cache: None, protocol, target }
 }
 
@@ -154,9 +171,13 @@ fn transfer(location: &Location) -> &Transfer {
     location.settings.get(&TRANSFER)
 }
 
-/// `$grpc_internal_trailers`: "trailers", if the client accepts them.
+fn translates(settings: &Settings) -> bool {
+    passes(settings) && settings.get(&GRPC).web
+}
+
+/// `$grpc_internal_trailers`: "trailers", if the client accepts them, or is one of gRPC-Web.
 fn wants_trailers(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let wants = http2::accepts_trailers(request);
+    let wants = http2::accepts_trailers(request) || web::is_passed(request);
     if wants {
         out.extend_from_slice(b"trailers");
     }
@@ -168,6 +189,8 @@ struct Call {
     location: Held<Location>,
     /// Whether the request is a HEAD, whose response has no body.
     head: bool,
+    /// The translation, if the request is in gRPC-Web.
+    web: Option<Web>,
 }
 
 impl Protocol for Call {
@@ -185,14 +208,20 @@ impl Protocol for Call {
         let Some(fields) = &location.settings.get(&GRPC).fields else {
             return Err(Rejection::INTERNAL);
         };
+        if let Some(web) = &self.web {
+            web.begin(request)?;
+        }
         let announced = request.body.content_length;
-        let (length, body) = match request.body.outlook() {
+        let (mut length, mut body) = match request.body.outlook() {
             Outlook::Here(length) => {
                 ((length > 0).then_some(length).or(announced), OutgoingBody::Plain)
             }
             Outlook::Coming => (announced, OutgoingBody::Plain),
             Outlook::Nothing | Outlook::Gone => (announced.map(|_| 0), OutgoingBody::None),
         };
+        if self.web.is_some() && matches!(body, OutgoingBody::Plain) {
+            (length, body) = (None, OutgoingBody::Translated);
+        }
         out.extend_from_slice(http2::METHOD);
         let start = out.len();
         out.extend_from_slice(request.method_name());
@@ -203,7 +232,11 @@ impl Protocol for Call {
         write_path(request, out);
         let uri = start..out.len();
         http2::write_authority(request, fields.host.as_ref(), &target.place.host, out);
-        fields.write(request, BodyPlan { length, chunked: false }, true, out);
+        let of_client = match &self.web {
+            Some(web) => OfClient::Translated(&web.content_type),
+            None => OfClient::All,
+        };
+        fields.write(request, BodyPlan { length, chunked: false }, of_client, out);
         Ok(Outgoing { uri, body })
     }
 
@@ -219,6 +252,10 @@ impl Protocol for Call {
         head: &mut UpstreamHead,
     ) -> Result<(), InvalidHead> {
         http2::read_fields(self.head, block, ended, headers, head)
+    }
+
+    fn translator(&self) -> Option<Box<dyn Translator>> {
+        self.web.as_ref().map(Web::translator)
     }
 
     fn reset(&mut self) {}

@@ -145,7 +145,7 @@ pub(crate) async fn attempt(
         true => {
             request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
             request.attempts.queued(queued);
-            let sender = Sender::on_stream(request, pass.body);
+            let sender = Sender::on_stream(request, &*pass.protocol, pass.body);
             let end = sender.is_done();
             let (channel, is_proven) = match links::at_once(&peer, request, pass, end) {
                 Some(opened) => opened,

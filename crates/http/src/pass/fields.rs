@@ -8,7 +8,7 @@ use std::sync::Arc;
 use weir_conf::value::Pair;
 use weir_conf::{Contexts, Cx, Fault};
 use weir_script::{Template, Variables};
-use weir_wire::header::NameSet;
+use weir_wire::header::{Known, NameSet};
 
 use super::http2;
 use crate::cache::shown::{Conditions, is_condition};
@@ -71,6 +71,25 @@ pub(crate) struct BodyPlan {
     pub(crate) length: Option<u64>,
     /// Whether it is chunked.
     pub(crate) chunked: bool,
+}
+
+/// The client's fields that are passed on unless the configuration sets them.
+#[derive(Clone, Copy)]
+pub(crate) enum OfClient<'a> {
+    /// None.
+    Nothing,
+    /// All.
+    All,
+    /// All, with this `Content-Type` in place of theirs, and as if the client accepted trailers:
+    /// the request is translated from another protocol.
+    Translated(&'a [u8]),
+}
+
+impl OfClient<'_> {
+    /// All or none, as a setting says.
+    pub(crate) fn all_if(passes: bool) -> Self {
+        if passes { Self::All } else { Self::Nothing }
+    }
 }
 
 impl Fields {
@@ -157,16 +176,24 @@ impl Fields {
         &self,
         request: &mut Request,
         plan: BodyPlan,
-        passes_client: bool,
+        of_client: OfClient<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
         let mut upgrade = false;
+        let translated = match of_client {
+            OfClient::Translated(content_type) => Some(content_type),
+            OfClient::Nothing | OfClient::All => None,
+        };
         for field in &self.set {
-            upgrade |= field.write(request, plan, out) && field.upgrades;
+            upgrade |= field.write(request, plan, translated.is_some(), out) && field.upgrades;
         }
         let fetches = request.attempts.cache.fetches;
-        if passes_client {
+        if !matches!(of_client, OfClient::Nothing) {
             for (name, value, known) in request.head.iter() {
+                let value = match translated {
+                    Some(translated) if known == Known::ContentType => translated,
+                    _ => value,
+                };
                 let is_own = self.own.contains(name, known);
                 if !is_own && (!fetches || !is_condition(known)) {
                     for part in [name, b": ", value, b"\r\n"] {
@@ -198,7 +225,14 @@ impl Fields {
 
 impl Field {
     /// Writes the field, unless its value is empty. Returns whether it was written.
-    fn write(&self, request: &mut Request, plan: BodyPlan, out: &mut Vec<u8>) -> bool {
+    /// `trailers`: it is sent as if the client accepted them.
+    fn write(
+        &self,
+        request: &mut Request,
+        plan: BodyPlan,
+        trailers: bool,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let text = match &self.value {
             Value::Fixed(line) => {
                 out.extend_from_slice(&self.start);
@@ -213,7 +247,9 @@ impl Field {
                 Some(length) => length.to_string(),
                 None => return false,
             },
-            Value::Trailers if http2::accepts_trailers(request) => "trailers".to_owned(),
+            Value::Trailers if trailers || http2::accepts_trailers(request) => {
+                "trailers".to_owned()
+            }
             Value::Trailers => return false,
             Value::Chunked if plan.chunked => "chunked".to_owned(),
             Value::Chunked => return false,

@@ -101,7 +101,7 @@ async fn exchange(
     request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
     let (channel, usage, sender) = match kept {
         _ if pass.protocol.is_multiplexed() => {
-            let sender = Sender::on_stream(request, pass.body);
+            let sender = Sender::on_stream(request, &*pass.protocol, pass.body);
             let end = sender.is_done();
             let opened = links::later(&peer, request, pass, &mut pick, &mut None, end).await?;
             (opened.0, Usage::new(0, Made::default()), sender)

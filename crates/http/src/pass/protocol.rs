@@ -72,6 +72,12 @@ pub trait Protocol {
     /// empty.
     fn default_key(&self, _request: &mut Request, _target: &Target, _out: &mut Vec<u8>) {}
 
+    /// The translation of the client's body ([`OutgoingBody::Translated`]), which begins anew for
+    /// each attempt.
+    fn translator(&self) -> Option<Box<dyn Translator>> {
+        None
+    }
+
     /// Resets the parser for another attempt.
     fn reset(&mut self);
 
@@ -110,6 +116,21 @@ pub struct Outgoing {
     pub body: OutgoingBody,
 }
 
+/// A translation of the client's body on its way to the upstream.
+pub trait Translator {
+    /// Takes a piece of the body, which is in memory, and pushes what it becomes.
+    ///
+    /// # Errors
+    /// What the client has sent instead of a body, in words.
+    fn push(&mut self, input: Piece, out: &mut Vec<Piece>) -> Result<(), &'static str>;
+
+    /// The body has ended.
+    ///
+    /// # Errors
+    /// As for [`Translator::push`].
+    fn end(&mut self) -> Result<(), &'static str>;
+}
+
 /// The framing of the client's body.
 #[derive(Clone, Copy, Default)]
 pub enum OutgoingBody {
@@ -120,6 +141,8 @@ pub enum OutgoingBody {
     Plain,
     /// So many bytes at the end of the head, instead of the client's body, on a stream.
     Given(usize),
+    /// As [`Protocol::translator`] makes it, on a stream.
+    Translated,
     /// In frames.
     Framed(&'static Frames),
 }

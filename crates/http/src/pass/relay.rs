@@ -55,8 +55,13 @@ pub(crate) async fn run<'a>(
         keep_connection(pass, pick, slot.take());
     }
     give_back(request, pass, pick, &end);
+    let ends = match end {
+        End::Complete => true,
+        End::Broken | End::Stuck => request.chain.ends_broken(),
+        End::Unheard | End::ClientGone => false,
+    };
     match end {
-        End::Complete => match send_rest(request, pass).await {
+        _ if ends => match send_rest(request, pass).await {
             Ok(()) => Verdict::Done,
             Err(_) => Verdict::Abort,
         },
@@ -71,7 +76,7 @@ pub(crate) async fn run<'a>(
             }
             Verdict::Abort
         }
-        End::Unheard | End::ClientGone => Verdict::Abort,
+        End::Complete | End::Unheard | End::ClientGone => Verdict::Abort,
     }
 }
 

@@ -8,13 +8,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::channel::Channel;
-use super::protocol::{Frames, OutgoingBody};
+use super::protocol::{Frames, OutgoingBody, Protocol, Translator};
 use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
 use crate::request::Request;
 
 /// The maximum number of pieces in one write.
 const GATHER: usize = 8;
+
+/// The maximum number of bytes that are translated at a time, if they need not be copied for that.
+const TRANSLATED: u64 = 64 * 1024;
 
 /// The number of queued bytes at which a streamed body is no longer read from the client.
 const STREAM_QUEUE: u64 = 64 * 1024;
@@ -32,6 +35,10 @@ pub(crate) struct Sender {
     streaming: bool,
     /// The framing of the body.
     frames: Option<&'static Frames>,
+    /// The translation of the body.
+    translator: Option<Box<dyn Translator>>,
+    /// Why the body cannot be translated.
+    fault: Option<BodyError>,
     /// Whether the end of the request is still to be sent as such, on a stream.
     ends: bool,
     /// The number of bytes sent.
@@ -49,11 +56,23 @@ pub(crate) enum SendError {
 impl Sender {
     /// Sends the head in the request's state, followed by the client's body if `body` includes it.
     pub(crate) fn new(request: &Request, body: OutgoingBody) -> Self {
+        Self::translating(request, body, None)
+    }
+
+    fn translating(
+        request: &Request,
+        body: OutgoingBody,
+        translator: Option<Box<dyn Translator>>,
+    ) -> Self {
         let frames = match body {
             OutgoingBody::Framed(frames) => Some(frames),
-            OutgoingBody::None | OutgoingBody::Plain | OutgoingBody::Given(_) => None,
+            OutgoingBody::None
+            | OutgoingBody::Plain
+            | OutgoingBody::Given(_)
+            | OutgoingBody::Translated => None,
         };
-        let mut sender = Self { head: request.attempts.head.len(), frames, ..Self::default() };
+        let head = request.attempts.head.len();
+        let mut sender = Self { head, frames, translator, ..Self::default() };
         if matches!(body, OutgoingBody::None | OutgoingBody::Given(_)) {
             return sender;
         }
@@ -77,13 +96,20 @@ impl Sender {
 
     /// Sends the client's body on a stream. `None` without one: then the stream is opened with the
     /// end of the request.
-    pub(crate) fn on_stream(request: &Request, body: OutgoingBody) -> Self {
+    pub(crate) fn on_stream(
+        request: &Request,
+        protocol: &dyn Protocol,
+        body: OutgoingBody,
+    ) -> Self {
         let mut sender = match body {
             OutgoingBody::Given(length) => {
                 let head = &request.attempts.head;
                 let mut sender = Self::default();
                 sender.push(Piece::copy(&head[head.len().saturating_sub(length)..]));
                 sender
+            }
+            OutgoingBody::Translated => {
+                Self { head: 0, ..Self::translating(request, body, protocol.translator()) }
             }
             _ => Self { head: 0, ..Self::new(request, body) },
         };
@@ -109,6 +135,10 @@ impl Sender {
         while self.queue.len() < GATHER
             && let Some(mut body) = self.body.take()
         {
+            if self.translator.is_some() {
+                self.translate(body);
+                continue;
+            }
             let Some(frames) = self.frames else { return self.push(body) };
             let length = body.len().min(frames.most);
             let last = length == body.len();
@@ -128,9 +158,43 @@ impl Sender {
         }
     }
 
+    /// Translates a part of the body, and takes up the rest.
+    #[cold]
+    fn translate(&mut self, mut body: Piece) {
+        let mut rest = None;
+        if matches!(body, Piece::Content(..)) && body.len() > TRANSLATED {
+            let part = body.part(0..TRANSLATED);
+            body.advance(TRANSLATED);
+            (rest, body) = (Some(body), part);
+        }
+        let Ok((memory, behind)) = body.load() else { return self.fail(BodyError::File) };
+        let mut out = Vec::new();
+        if let Some(translator) = &mut self.translator
+            && let Err(what) = translator.push(memory, &mut out)
+        {
+            return self.fail(BodyError::Untranslatable(what));
+        }
+        for piece in out {
+            self.push(piece);
+        }
+        self.body = rest.or(behind);
+        if self.body.is_none() && !self.streaming {
+            self.end_body();
+        }
+    }
+
+    fn fail(&mut self, error: BodyError) {
+        (self.fault, self.streaming) = (Some(error), false);
+    }
+
     fn end_body(&mut self) {
         if let Some(frames) = self.frames {
             self.push(Piece::Static(frames.end));
+        }
+        if let Some(translator) = &mut self.translator
+            && let Err(what) = translator.end()
+        {
+            self.fail(BodyError::Untranslatable(what));
         }
     }
 
@@ -142,6 +206,7 @@ impl Sender {
         self.body = None;
         self.streaming = false;
         self.ends = false;
+        self.fault = None;
     }
 
     /// Whether everything available has been sent, and more is to come from the client.
@@ -156,6 +221,7 @@ impl Sender {
             && self.body.is_none()
             && !self.streaming
             && !self.ends
+            && self.fault.is_none()
     }
 
     /// Sends as much as possible. Ready when nothing is left, pending on either side otherwise.
@@ -183,6 +249,9 @@ impl Sender {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::Client(error))),
                     Poll::Pending => break,
                 }
+            }
+            if let Some(fault) = self.fault.take() {
+                return Poll::Ready(Err(SendError::Client(fault)));
             }
             if self.ends && self.queue.is_empty() && self.body.is_none() && !self.streaming {
                 let _ = ready!(channel.poll_send(cx, &[], true)).map_err(SendError::Upstream)?;

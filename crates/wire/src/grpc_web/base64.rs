@@ -18,14 +18,15 @@ const VALUES: [u8; 256] = {
     values
 };
 
-/// A reader of texts.
+/// A reader of texts. A byte is there with the character that completes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reader {
     /// The values of the characters so far of four.
     bits: u32,
+    /// Their number, with padding.
     have: u8,
-    /// The number of padding characters among them.
-    padding: u8,
+    /// Whether there is padding among them.
+    is_padded: bool,
 }
 
 impl Reader {
@@ -53,20 +54,20 @@ impl Reader {
 
     /// Takes one character.
     fn take(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let value = match VALUES[byte as usize] {
-            NONE if byte == b'=' && self.have >= 2 => {
-                self.padding += 1;
-                0
-            }
-            NONE => return Err(Fault::Base64),
-            _ if self.padding > 0 => return Err(Fault::Base64),
-            value => value,
-        };
-        self.bits = self.bits << 6 | u32::from(value);
         self.have += 1;
+        match VALUES[byte as usize] {
+            NONE if byte == b'=' && self.have > 2 => self.is_padded = true,
+            NONE => return Err(Fault::Base64),
+            _ if self.is_padded => return Err(Fault::Base64),
+            value => {
+                self.bits = self.bits << 6 | u32::from(value);
+                if self.have > 1 {
+                    // Of 12, 18 and 24 bits, the last ones that make a byte.
+                    out.push((self.bits >> (8 - 2 * self.have)) as u8);
+                }
+            }
+        }
         if self.have == 4 {
-            let bytes = self.bits.to_be_bytes();
-            out.extend_from_slice(&bytes[1..4 - usize::from(self.padding)]);
             *self = Self::default();
         }
         Ok(())

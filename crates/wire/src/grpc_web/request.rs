@@ -4,7 +4,7 @@ use super::base64::Reader;
 use super::messages::Messages;
 use super::{Fault, Step};
 
-/// The translation of one body. It holds three characters at most.
+/// The translation of one body. It holds no byte that is complete.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder {
     /// The place in base64, if the body is a text.

@@ -1,7 +1,9 @@
 //! Translations of whole bodies, in pieces of every length and with seeds.
 
 use super::fuzz::{decode, encode, fuzz};
-use super::{Decoder, Encoder, Fault, MediaType, Step, plain_format, status_of, wants_text};
+use super::{
+    Decoder, Encoder, Fault, MediaType, Step, plain_format, status_of, wants_text, write_message,
+};
 
 /// A message with its prefix.
 fn message(flags: u8, content: &[u8]) -> Vec<u8> {
@@ -143,6 +145,13 @@ fn trailers_stay_lines() {
     let (mut encoder, mut out) = (Encoder::new(true), Vec::new());
     encoder.end([].into_iter(), &mut out).unwrap();
     assert_eq!(out, b"gAAAAAA=");
+}
+
+#[test]
+fn messages_are_ascii() {
+    let mut out = Vec::new();
+    write_message("50 % of ü\n".as_bytes(), &mut out);
+    assert_eq!(out, b"50 %25 of %C3%BC%0A");
 }
 
 #[test]

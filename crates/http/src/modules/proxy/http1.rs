@@ -9,6 +9,7 @@ use super::outgoing::{escape_blanks, plan_body, write_method, write_uri};
 use super::{PROXY, rewrite};
 use crate::field::clean;
 use crate::pass::body::BodyReader;
+use crate::pass::fields::OfClient;
 use crate::pass::head_lines::{duplicates, unusual};
 use crate::pass::protocol::{InvalidHead, Outgoing, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
@@ -101,7 +102,7 @@ impl Protocol for Http1 {
         let version = super::version(proxy);
         Self::write_host(request, &target.place.host, fields.host.as_ref(), version, out);
         let passes = crate::modules::proxy::transfer(&location).pass_request_headers;
-        self.upgrade = fields.write(request, plan, passes, out);
+        self.upgrade = fields.write(request, plan, OfClient::all_if(passes), out);
         out.extend_from_slice(b"\r\n");
         if let Some(body) = set_body {
             out.extend_from_slice(&body);

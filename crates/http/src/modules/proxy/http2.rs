@@ -8,7 +8,7 @@ use weir_wire::header::Headers;
 
 use super::outgoing::{escape_blanks, plan_body, write_method, write_uri};
 use super::{PROXY, rewrite};
-use crate::pass::fields::BodyPlan;
+use crate::pass::fields::{BodyPlan, OfClient};
 use crate::pass::http2;
 use crate::pass::protocol::{InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
@@ -64,7 +64,7 @@ impl Protocol for Http2 {
         let Some(fields) = &proxy.fields else { return Err(Rejection::INTERNAL) };
         http2::write_authority(request, fields.host.as_ref(), &target.place.host, out);
         let passes = super::transfer(&location).pass_request_headers;
-        fields.write(request, plan, passes, out);
+        fields.write(request, plan, OfClient::all_if(passes), out);
         let body = match (outgoing, set_body) {
             (_, Some(body)) => {
                 out.extend_from_slice(b"\r\n");

@@ -18,10 +18,12 @@ use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 
 use super::{End, Ending, READING, is_buffered, limit_rate, passes_unseen, take};
+use crate::body::BodyError;
 use crate::pass::attempt::{UpstreamExchange, Watch, io_failed};
 use crate::pass::body::STREAM_CUT;
 use crate::pass::course::Pass;
 use crate::pass::keep::Keeping;
+use crate::pass::sender::SendError;
 use crate::pass::spill::Spill;
 use crate::pass::transfer::LARGEST_READ;
 use crate::piece::Piece;
@@ -170,6 +172,10 @@ impl<'a> Relay<'a> {
                     io_failed(request, &error, READING, "recv() failed");
                     Err(End::Broken)
                 }
+                Event::Untranslatable(error) => {
+                    request.body_failed(error);
+                    Err(End::Stuck)
+                }
                 Event::TimedOut => {
                     let error = io::ErrorKind::TimedOut.into();
                     io_failed(request, &error, READING, "");
@@ -199,9 +205,12 @@ impl<'a> Relay<'a> {
         let reads = self.may_read(request);
         if !self.exchange.sender.is_done() {
             let UpstreamExchange { sender, channel, .. } = &mut *self.exchange;
-            if let Poll::Ready(Err(_)) = sender.poll(cx, request, channel) {
+            if let Poll::Ready(Err(error)) = sender.poll(cx, request, channel) {
                 sender.abandon();
                 self.exchange.head.reusable = false;
+                if let SendError::Client(error @ BodyError::Untranslatable(_)) = error {
+                    return Poll::Ready(Event::Untranslatable(error));
+                }
             }
         }
         // A client that keeps up gets everything before more is read or moved.
@@ -408,5 +417,7 @@ enum Event {
     Paused,
     ClientGone,
     SpillFailed,
+    /// The client's body cannot be passed on as the upstream needs it.
+    Untranslatable(BodyError),
     TimedOut,
 }
