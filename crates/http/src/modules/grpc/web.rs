@@ -1,6 +1,6 @@
-//! `grpc_web`: requests in gRPC-Web become gRPC, and their responses gRPC-Web. Errors of our own are
-//! a grpc-status in a head of status 200 without a body, as the protocol has it for responses without
-//! messages.
+//! `grpc_web`: requests in gRPC-Web become gRPC, and their responses gRPC-Web. Errors of our own
+//! are a grpc-status in a head of status 200 without a body, as the protocol has it for responses
+//! without messages.
 
 use std::cell::Cell;
 use std::rc::Rc;
