@@ -219,3 +219,65 @@ fn without_the_directive_nothing_is_translated() {
     assert!(answer.text().ends_with("\n\nAAAA"), "{answer:?}");
     assert_eq!(answer.trailer("grpc-status"), Some("0"));
 }
+
+#[test]
+fn filters_see_what_the_client_gets() {
+    if is_nginx() {
+        return;
+    }
+    let (upstream, _gate) = service();
+    let conf = "gzip on; gzip_min_length 0; gzip_types *; add_trailer X-Tail $upstream_status;";
+    let server = server(&upstream, conf).start();
+    let body = message(b"hello");
+    let lines = format!("{TEXT}\naccept-encoding: gzip");
+    for answer in (Call { path: "/a/Echo", lines: &lines, body: &base64(&body) }).by_both(&server) {
+        assert_eq!(answer.field("content-encoding"), Some("gzip"));
+        let mut text = Vec::new();
+        let mut unzipped = flate2::read::GzDecoder::new(&answer.body[..]);
+        std::io::Read::read_to_end(&mut unzipped, &mut text).unwrap();
+        let trailers = format!("{TRAILERS}x-tail: 200\r\n");
+        let expected = [base64(&body), base64(&frame(0x80, trailers.as_bytes()))].concat();
+        assert_eq!(String::from_utf8(text).unwrap(), String::from_utf8(expected).unwrap());
+    }
+}
+
+#[test]
+fn a_refused_call_is_translated_again() {
+    if is_nginx() {
+        return;
+    }
+    let bodies = std::sync::Arc::new(Mutex::new(Vec::new()));
+    let seen = std::sync::Arc::clone(&bodies);
+    let upstream = H2Upstream::answering(move |peer, stream, _, body| {
+        let mut seen = seen.lock().unwrap();
+        seen.push(body.clone());
+        if seen.len() % 2 == 1 {
+            peer.frame(&Frame::reset(stream, code::REFUSED_STREAM));
+            return;
+        }
+        peer.fields(stream, &HEAD, false);
+        peer.frame(&Frame::data(stream, body, false));
+        peer.fields(stream, &[("grpc-status", "0")], true);
+    });
+    let server = Server::http(
+        "http2 on; upstream u { server %upstream% max_fails=0; server %upstream% backup; }
+         server { listen 127.0.0.1:%port%; server_name localhost;
+           location / { grpc_pass grpc://u; grpc_web on; } }",
+    )
+    .set("upstream", upstream.address())
+    .start();
+    let body = message(b"once more");
+    let text = base64(&body);
+    for (call, _) in both_kinds("/a/B", &body, &text) {
+        // In one piece, so that nothing is left to come from the client.
+        let lines = call.lines;
+        let head = format!(
+            "POST /a/B HTTP/1.1\r\nHost: localhost\r\n{lines}\r\nContent-Length: {}\r\n\r\n",
+            call.body.len()
+        );
+        let answer = server.ask([head.as_bytes(), call.body].concat());
+        let found = Answer { status: 200, fields: answer.headers, body: answer.body };
+        assert_eq!(found.frames()[0], (0, "once more".to_owned()));
+    }
+    assert_eq!(*bodies.lock().unwrap(), vec![body; 4]);
+}

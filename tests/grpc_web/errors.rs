@@ -283,3 +283,51 @@ fn a_mirror_gets_a_translated_request() {
     let call = Call { path: "/plain", lines: TEXT, body: b"AAAA" };
     assert_eq!(call.by_h1(&server).body, b"plain");
 }
+
+#[test]
+fn a_malformed_call_is_never_whole_for_the_server() {
+    if is_nginx() {
+        return;
+    }
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&calls);
+    let upstream = H2Upstream::answering(move |peer, stream, _, _| {
+        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        peer.fields(stream, &[(":status", "200"), ("grpc-status", "0")], true);
+    });
+    let server = server(&upstream, "").start();
+    let cut = base64(&message(b"hello")[..8]);
+    for (lines, body) in [(TEXT, &b"*"[..]), (TEXT, &cut), (TEXT, b"AA"), (BINARY, b"\0\0\0")] {
+        let call = Call { path: "/", lines, body };
+        for answer in call.by_both(&server) {
+            assert_eq!(answer.field("grpc-status"), Some("13"));
+        }
+    }
+    let good = Call { path: "/", lines: BINARY, body: &message(b"hello") };
+    for answer in good.by_both(&server) {
+        assert_eq!(answer.field("grpc-status"), Some("0"));
+    }
+    assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_connection_is_kept_after_an_error_and_the_log_has_both_statuses() {
+    if is_nginx() {
+        return;
+    }
+    let server = Server::http(
+        "log_format both '$status $upstream_status $sent_http_grpc_status';
+         server { listen 127.0.0.1:%port%; server_name localhost; access_log %dir%/a.log both;
+           location / { grpc_pass grpc://127.0.0.1:%port2%; grpc_web on; } }",
+    )
+    .start();
+    let mut client = server.client();
+    for _ in 0..2 {
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: localhost\r\n{BINARY}\r\nContent-Length: 5\r\n\r\n\0\0\0\0\0"
+        ));
+        let answer = client.response();
+        assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("14")));
+    }
+    assert_eq!(server.wait_lines("a.log", 2), ["200 502 14"; 2]);
+}
