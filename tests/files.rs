@@ -116,6 +116,32 @@ fn a_large_file_arrives_whole() {
 }
 
 #[test]
+fn a_file_behind_a_held_back_head_arrives_whole_at_any_length() {
+    const M: usize = 1024 * 1024;
+    let content: Vec<u8> = (0..5 * M).map(|n| (n / 7 % 251) as u8).collect();
+    let server = Server::server(
+        "root %dir%/html; sendfile on; tcp_nopush on; location /chunks/ {
+         sendfile_max_chunk 64k; alias %dir%/html/; }",
+    )
+    .file("html/large", &content)
+    .start();
+    // One request after the other on a connection: what one holds back must not delay the next.
+    let mut client = server.client();
+    for length in [8_000, 10_000, 65_000, 66_000, 2 * M - 200, 2 * M, 2 * M + 1, 5 * M] {
+        for folder in ["", "/chunks"] {
+            let end = length - 1;
+            let range = format!("Range: bytes=0-{end}\r\n\r\n");
+            client.send(format!("GET {folder}/large HTTP/1.1\r\nHost: a\r\n{range}"));
+            assert!(client.response().body == content[..length], "{length} of {folder}");
+        }
+    }
+    let parts = "Range: bytes=0-99999,200000-299999\r\n";
+    let parts = server.get_with("/large", parts).body;
+    let second = &content[200_000..300_000];
+    assert!(parts.windows(second.len()).any(|window| window == second));
+}
+
+#[test]
 fn try_files_and_index() {
     let server = Server::server(
         r#"

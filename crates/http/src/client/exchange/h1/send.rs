@@ -50,15 +50,19 @@ impl Link {
         sending: &Sending,
         budget: u64,
     ) -> Poll<io::Result<u64>> {
+        let chunk = match sending.sendfile_chunk {
+            0 => LARGEST_WRITE,
+            chunk => chunk,
+        };
         if self.wants_cork(queue, sending) && self.conn.can_sendfile() {
+            if let Some(head) = before_one_call(queue, budget.min(chunk)) {
+                let sent = ready!(self.conn.poll_send_more(cx, head))?;
+                return consumed(queue, sent);
+            }
             self.conn.set_nopush(true);
             self.corked = true;
         }
         if let Some(Piece::File(_, range)) = queue.front() {
-            let chunk = match sending.sendfile_chunk {
-                0 => LARGEST_WRITE,
-                chunk => chunk,
-            };
             let most = (range.end - range.start).min(budget).min(chunk);
             let by_kernel = sending.sendfile && self.conn.can_sendfile();
             let most = by_kernel.then_some(most);
@@ -67,11 +71,7 @@ impl Link {
             }
         }
         let sent = ready!(self.poll_gathered(cx, queue, budget))?;
-        if sent == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        queue.consume(sent as u64);
-        Poll::Ready(Ok(sent as u64))
+        consumed(queue, sent)
     }
 
     /// Lets the kernel send `count` bytes of the file in front.
@@ -128,5 +128,65 @@ impl Link {
             self.conn.set_nopush(false);
         }
         self.conn.poll_flush(cx)
+    }
+}
+
+/// The only piece in front of a file that leaves by one call, if `most` bytes may leave in all: the
+/// kernel can be told to fill a packet with both when it gets the piece, which spares the two calls
+/// that cork a socket.
+fn before_one_call(queue: &Queue, most: u64) -> Option<&[u8]> {
+    if queue.len() != 2 || !queue.aio().is_off() {
+        return None;
+    }
+    let head = queue.front()?.bytes()?;
+    let whole = queue.back()?.len() + head.len() as u64;
+    (whole <= most).then_some(head)
+}
+
+/// Removes bytes that the kernel has taken from the queue.
+fn consumed(queue: &mut Queue, sent: usize) -> Poll<io::Result<u64>> {
+    if sent == 0 {
+        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    }
+    queue.consume(sent as u64);
+    Poll::Ready(Ok(sent as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use weir_engine::file_io::{Aio, File};
+    use weir_engine::thread_pool::{Size, ThreadPool};
+
+    use super::*;
+
+    fn file(length: u64) -> Piece {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        Piece::File(Rc::new(File::new(file)), 0..length)
+    }
+
+    fn queue(pieces: Vec<Piece>) -> Queue {
+        let mut queue = Queue::default();
+        for piece in pieces {
+            let length = piece.len();
+            queue.push(piece, length);
+        }
+        queue
+    }
+
+    #[test]
+    fn a_head_is_held_back_without_a_cork_only_for_a_file_that_leaves_by_one_call() {
+        const LENGTH: u64 = 100_000;
+        let whole = queue(vec![Piece::Static(b"head"), file(LENGTH)]);
+        assert_eq!(before_one_call(&whole, LENGTH + 4), Some(&b"head"[..]));
+        assert_eq!(before_one_call(&whole, LENGTH + 3), None, "the file takes two calls");
+        let alone = queue(vec![file(LENGTH)]);
+        assert_eq!(before_one_call(&alone, u64::MAX), None);
+        let more = queue(vec![Piece::Static(b"head"), file(LENGTH), Piece::Static(b"tail")]);
+        assert_eq!(before_one_call(&more, u64::MAX), None, "something follows the file");
+        let mut waits = queue(vec![Piece::Static(b"head"), file(LENGTH)]);
+        waits.set_aio(Aio::Threads(ThreadPool::new("none", Size::DEFAULT)));
+        assert_eq!(before_one_call(&waits, u64::MAX), None, "the file may wait for a disk");
     }
 }
