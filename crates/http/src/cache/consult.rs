@@ -16,7 +16,7 @@ use super::fetch::{Candidate, Fetch};
 use super::index::{Claim, Looked, Now, Stale, Terms, Varied, Whose};
 use super::key::Digest;
 use super::lock::Ended;
-use super::opened::{self, Opened};
+use super::opened::{self, Asks, Opened};
 use super::path::CachePath;
 use super::purge;
 use super::rfc9111::invalidation::{Invalidation, is_unsafe};
@@ -152,8 +152,9 @@ pub(crate) fn at_once<'a>(
     }
     request.attempts.cache.status = Some(Status::Miss);
     consult.look_up(request);
+    let asks = Asks { paths: may_ask(request), whole: true };
     if let Looked::Fresh(version) = consult.looked
-        && let Some(opened) = opened::reuse(volume, &consult.digest, version, may_ask(request))
+        && let Some(opened) = opened::reuse(volume, &consult.digest, version, asks)
         && consult.is_meant(request, &opened)
         && reuse::is_good_enough(request, &opened)
         && let Some(verdict) = answer::at_once(request, pass, &opened, Status::Hit)

@@ -1,9 +1,10 @@
 //! Files of responses, and what each thread remembers of them for further hits.
 //!
-//! The body of a small response stays in memory, and some of their files stay open: a hit then
-//! costs one system call (`fstat`, or `stat` of a closed one) before it is sent, which notices a
-//! file that was replaced, deleted or changed in place. A larger one is opened for each hit, so
-//! that a deleted file frees its blocks, but its head is not read again while the file is the same.
+//! The body of a small response stays in memory, and some of their files stay open, as do a few of
+//! medium ones: a hit then costs one system call (`fstat`, or `stat` of a closed one) before it is
+//! sent, which notices a file that was replaced, deleted or changed in place. A large one is opened
+//! for each hit, so that a deleted file frees its blocks, but its head is not read again while the
+//! file is the same.
 //! The first hit reads the body to compare its sums, block by block; later ones leave it to the
 //! kernel.
 
@@ -29,7 +30,7 @@ use crate::request::Request;
 mod memory;
 
 use memory::remembered;
-pub(crate) use memory::{forget, keep, reuse};
+pub(crate) use memory::{Asks, forget, keep, reuse};
 
 /// The maximum length of a body that is kept in memory with its file, in bytes.
 const MOST_IN_MEMORY: u64 = 16 * 1024;

@@ -8,7 +8,7 @@ use super::{Consult, may_ask, variant};
 use crate::cache::faults;
 use crate::cache::file::Head;
 use crate::cache::index::{Confirmed, Now};
-use crate::cache::opened::{self, Lost, Opened};
+use crate::cache::opened::{self, Asks, Lost, Opened};
 use crate::cache::volume;
 use crate::request::Request;
 
@@ -42,9 +42,9 @@ impl Consult<'_> {
         request: &mut Request,
         version: Option<u64>,
     ) -> Result<Rc<Opened>, Useless> {
+        let asks = Asks { paths: may_ask(request), whole: false };
         if let Some(version) = version
-            && let Some(opened) =
-                opened::reuse(self.volume, &self.digest, version, may_ask(request))
+            && let Some(opened) = opened::reuse(self.volume, &self.digest, version, asks)
             && self.is_meant(request, &opened)
         {
             return Ok(opened);

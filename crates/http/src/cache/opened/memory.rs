@@ -18,8 +18,15 @@ const MOST: usize = 1024;
 /// The maximum length of all bodies that a thread remembers, in bytes.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
-/// The maximum number of files that a thread keeps open.
+/// The maximum number of files of bodies in memory that a thread keeps open.
 const MOST_OPEN: usize = 64;
+
+/// The maximum number of other files that a thread keeps open. One that is deleted keeps its blocks
+/// until it is closed: this many, of [`MOST_SENT_OPEN`] bytes, at worst.
+const MOST_SENDERS: usize = 16;
+
+/// The maximum length of a body that is sent from a file that stays open, in bytes.
+const MOST_SENT_OPEN: u64 = 2 * 1024 * 1024;
 
 thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();
@@ -36,20 +43,26 @@ struct Memory {
     old: Places,
     /// The length of the bodies in the younger generation.
     bytes: usize,
-    /// The number of open files.
+    /// The number of open files of bodies in memory.
     open: usize,
+    /// The number of other open files.
+    senders: usize,
 }
 
 struct Place {
     version: u64,
     known: Rc<Known>,
-    /// The response if its body is in memory. Its file may be closed.
+    /// The response if its body is in memory, when its file may be closed, or if its file is open.
     opened: Option<Rc<Opened>>,
 }
 
 impl Place {
     fn bytes(&self) -> usize {
         self.known.memory.as_ref().map_or(0, |body| body.len())
+    }
+
+    fn is_small(&self) -> bool {
+        self.known.memory.is_some()
     }
 
     fn is_open(&self) -> bool {
@@ -72,7 +85,7 @@ impl Memory {
         let bytes = place.bytes();
         if self.young.len() >= MOST / 2 || self.bytes + bytes > MOST_BYTES / 2 {
             let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-            self.open -= forgotten.values().filter(|place| place.is_open()).count();
+            forgotten.values().for_each(|place| self.count_out(place));
             self.bytes = 0;
         }
         self.bytes += bytes;
@@ -82,33 +95,61 @@ impl Memory {
     fn remove(&mut self, key: &Key) {
         let young = self.young.remove(key);
         self.bytes -= young.as_ref().map_or(0, Place::bytes);
-        if young.or_else(|| self.old.remove(key)).is_some_and(|place| place.is_open()) {
-            self.open -= 1;
+        if let Some(place) = young.or_else(|| self.old.remove(key)) {
+            self.count_out(&place);
         }
+    }
+
+    /// The number of open files like that of this place.
+    fn count(&mut self, place: &Place) -> &mut usize {
+        if place.is_small() { &mut self.open } else { &mut self.senders }
+    }
+
+    /// Takes a forgotten place out of the numbers.
+    fn count_out(&mut self, place: &Place) {
+        *self.count(place) -= usize::from(place.is_open());
     }
 
     fn keep(&mut self, key: Key, version: u64, opened: &Rc<Opened>) {
         self.remove(&key);
         let known = Rc::clone(&opened.known);
-        let stays_open = known.memory.is_some() && self.open < MOST_OPEN;
-        // By its path, a file that changes now would look the same.
+        let is_small = known.memory.is_some();
+        let stays_open = is_small && self.open < MOST_OPEN;
+        // By its path, a file that changes now would look the same, and so would an open one whose
+        // body is sent from it.
         if !stays_open && !known.is_settled {
             return;
         }
-        let opened = known.memory.is_some().then(|| Rc::clone(opened));
+        let is_sent_open = !is_small && known.head.body <= MOST_SENT_OPEN;
+        if is_sent_open && self.senders >= MOST_SENDERS {
+            self.close_senders();
+        }
+        let opened = (is_small || is_sent_open).then(|| Rc::clone(opened));
         let place = Place { version, known, opened };
-        if let (Some(opened), false) = (&place.opened, stays_open) {
+        if let (Some(opened), false) = (&place.opened, stays_open || is_sent_open) {
             *opened.file.borrow_mut() = None;
         }
-        self.open += usize::from(place.is_open());
+        *self.count(&place) += usize::from(place.is_open());
         self.add(key, place);
     }
 
-    fn reuse(&mut self, key: &Key, version: u64, asks: bool) -> Option<Rc<Opened>> {
+    /// Closes the files of bodies that are not in memory, once no request sends them. Those used
+    /// again are opened again, and what was deleted meanwhile frees its blocks.
+    fn close_senders(&mut self) {
+        for place in self.young.values_mut().chain(self.old.values_mut()) {
+            place.opened.take_if(|_| place.known.memory.is_none());
+        }
+        self.senders = 0;
+    }
+
+    fn reuse(&mut self, key: &Key, version: u64, asks: Asks) -> Option<Rc<Opened>> {
         let place = self.find(key)?;
+        if asks.whole && !place.is_small() {
+            return None;
+        }
         let opened = place.opened.as_ref()?;
         if place.version == version {
-            if !asks && !place.is_open() {
+            if !asks.paths && !place.is_open() {
                 return None;
             }
             if opened.is_unchanged() {
@@ -120,13 +161,22 @@ impl Memory {
     }
 }
 
-/// A response whose body is in memory, if the thread has that version and its file is unchanged.
-/// With `asks`, a closed file is asked for by its path, which may wait for the disk.
+/// What may be done to find a response.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asks {
+    /// A closed file may be asked for by its path, which may wait for the disk.
+    pub(crate) paths: bool,
+    /// Only a response whose body is in memory is of use.
+    pub(crate) whole: bool,
+}
+
+/// A response whose body is in memory or whose file is open, if the thread has that version and its
+/// file is unchanged.
 pub(crate) fn reuse(
     volume: &Volume,
     digest: &Digest,
     version: u64,
-    asks: bool,
+    asks: Asks,
 ) -> Option<Rc<Opened>> {
     MEMORY.with_borrow_mut(|memory| memory.reuse(&(volume.number, *digest), version, asks))
 }
