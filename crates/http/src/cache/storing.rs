@@ -121,6 +121,13 @@ impl Keeping for Storing<'_> {
         put.inspect_err(|error| faults::not_kept(request, error)).is_ok()
     }
 
+    fn share(&self, most: u64) -> u64 {
+        match self.file.len() {
+            0 => most,
+            at => up_to_boundary(at, most),
+        }
+    }
+
     fn is_behind(&self) -> bool {
         self.file.is_behind()
     }
@@ -134,5 +141,42 @@ impl Keeping for Storing<'_> {
         Self: 'r,
     {
         Box::pin(self.finished(request))
+    }
+}
+
+/// The length of the stretches of a file that are written as a whole, in bytes. The kernel keeps a
+/// stretch in one piece of the page cache (a large folio) if one write covers it, and then sends it
+/// with less work than single pages.
+const STRETCH: u64 = 64 * 1024;
+
+/// The largest number of bytes, at most `most`, that end at a boundary of stretches if they are
+/// written from `at`; `most` if those would be no more than half of it.
+fn up_to_boundary(at: u64, most: u64) -> u64 {
+    let end = at.saturating_add(most);
+    let share = (end - end % STRETCH).saturating_sub(at);
+    if share <= most / 2 { most } else { share }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_end_at_boundaries_where_that_is_possible() {
+        const K: u64 = 1024;
+        for (at, most, share) in [
+            (384, 128 * K, 128 * K - 384),
+            (128 * K, 128 * K, 128 * K),
+            (112_000, 128 * K, 192 * K - 112_000),
+            // No boundary is near.
+            (65 * K, 8 * K, 8 * K),
+            (64 * K, 1, 1),
+            // A small share is not worth a write of its own.
+            (64 * K - 1, 16 * K, 16 * K),
+            (63 * K, K, K),
+            (0, u64::MAX, u64::MAX - u64::MAX % STRETCH),
+        ] {
+            assert_eq!(up_to_boundary(at, most), share, "{most} from {at}");
+        }
     }
 }

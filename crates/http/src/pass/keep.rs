@@ -82,6 +82,12 @@ pub(crate) trait Keeping {
         self.put(request, bytes).is_some()
     }
 
+    /// The number of bytes to append next, at most `most`, so that the file is written in whole
+    /// blocks where possible.
+    fn share(&self, most: u64) -> u64 {
+        most
+    }
+
     /// Whether appended bytes must be written before more come.
     fn is_behind(&self) -> bool;
 

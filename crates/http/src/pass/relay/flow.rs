@@ -296,12 +296,19 @@ impl<'a> Relay<'a> {
         if let Some(rate) = &mut self.rate {
             want = want.min(std::task::ready!(rate.poll_budget(cx, self.received)));
         }
+        let mut is_last = false;
         if let Some(left) = self.exchange.head.body.movable() {
             // One byte more reveals data beyond the announced length.
             let all = left.saturating_add(1);
             // A small rest is not worth a read and a write of its own.
             let near = want == LARGEST_READ && all <= LARGEST_READ + SMALL_REST;
             want = if near { all } else { want.min(all) };
+            is_last = want == all;
+        }
+        if let Some(kept) = &self.kept
+            && !is_last
+        {
+            want = kept.share(want);
         }
         let UpstreamExchange { channel, input, .. } = &mut *self.exchange;
         input.poll_fill(cx, channel, want as usize)
