@@ -61,7 +61,7 @@ pub(super) fn raise_limits() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, ..now });
 }
 
-/// A sentence about the processor, the kernel and the load.
+/// A sentence about the processor, the kernel, its congestion control and the load.
 pub(super) fn description() -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name"));
@@ -71,7 +71,10 @@ pub(super) fn description() -> String {
     let load = load.split_whitespace().next().unwrap_or("?");
     let cores = Cores::of_this_machine().count;
     let kernel = kernel.split(['-', '\n']).next().unwrap_or_default();
-    format!("{cores} cores ({model}), Linux {kernel}, load average {load} at the start")
+    let control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+    let control = control.unwrap_or_default();
+    let control = control.trim();
+    format!("{cores} cores ({model}), Linux {kernel} ({control}), load average {load} at the start")
 }
 
 /// The date in UTC, such as 2026-01-31.
