@@ -176,6 +176,8 @@ impl Check {
         let path = uri.iter().position(|&byte| byte == b'?').unwrap_or(uri.len());
         request.uri = uri[..path].to_vec();
         request.args = uri.get(path + 1..).unwrap_or_default().to_vec();
+        // There is no client whose URI could be passed on as it came.
+        request.uri_intact = false;
         request
     }
 
