@@ -48,6 +48,9 @@ pub(super) struct State {
     pub flushing: usize,
     /// A ping was answered.
     pub pong: bool,
+    /// Answered streams whose clients still send. Each is forgotten, which resets it, after its
+    /// response has been sent: some clients do not look at a response that comes with a reset.
+    answered: Vec<StreamId>,
     /// The machine has memory for its output, from the pool.
     lent: bool,
     /// The driver will run at the end of the turn.
@@ -74,6 +77,7 @@ impl State {
             blocked: false,
             blocked_since: Instant::NEVER,
             flushing: 0,
+            answered: Vec::new(),
             pong: false,
             lent: false,
             scheduled: false,
@@ -163,7 +167,11 @@ impl State {
 
     /// Forgets a stream, whose handle is dropped.
     pub(super) fn forget(&mut self, stream: StreamId) {
-        self.machine.forget(stream);
+        if self.machine.is_answered_early(stream) {
+            self.answered.push(stream);
+        } else {
+            self.machine.forget(stream);
+        }
         let Some(entry) = self.entry(stream) else { return };
         let was_flushing = entry.flushing;
         for head in entry.clear() {
@@ -176,6 +184,15 @@ impl State {
         }
         // The driver looks at the end of the connection, too.
         self.schedule();
+    }
+
+    /// Forgets streams whose responses have been sent. Returns whether there were any.
+    pub(super) fn forget_answered(&mut self) -> bool {
+        let some = !self.answered.is_empty();
+        for stream in std::mem::take(&mut self.answered) {
+            self.writer().forget(stream);
+        }
+        some
     }
 
     /// Wakes the task that waits for the peer's settings, once they are known or never will be.

@@ -22,7 +22,10 @@ impl State {
     pub(super) fn send(&mut self, cx: &mut Context<'_>, conn: &mut Conn) -> io::Result<()> {
         let was_blocked = self.blocked;
         let before = self.sent;
-        let done = self.poll_output(cx, conn)?;
+        let mut done = self.poll_output(cx, conn)?;
+        if done.is_ready() && self.forget_answered() {
+            done = self.poll_output(cx, conn)?;
+        }
         self.blocked = done.is_pending();
         if self.blocked && (!was_blocked || self.sent > before) {
             self.blocked_since = clock::now();

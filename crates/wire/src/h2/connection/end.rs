@@ -116,6 +116,13 @@ impl Connection {
         }
     }
 
+    /// Whether this side's message is complete and the peer's is not: forgetting the stream then
+    /// asks the peer to send no more. (server)
+    pub fn is_answered_early(&self, stream: StreamId) -> bool {
+        let state = self.streams.get(stream).map(|slot| self.streams[slot].state);
+        self.config.role == Role::Server && state == Some(State::HalfClosedLocal)
+    }
+
     /// Closes a stream before its end.
     pub(super) fn close(&mut self, slot: Slot, cause: Cause) {
         self.stop_waiting(slot);
