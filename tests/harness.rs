@@ -11,6 +11,7 @@ mod chunk;
 mod client;
 mod directory;
 mod etcd;
+mod grpc;
 mod h2;
 mod held_disk;
 mod kept_tls;
@@ -33,6 +34,7 @@ pub(crate) use chunk::{Chunk, chunk};
 pub(crate) use client::{Client, Response};
 pub(crate) use directory::Directory;
 pub(crate) use etcd::{Etcd, etcd_is_there};
+pub(crate) use grpc::{GrpcClient, GrpcServer, Library};
 pub(crate) use h2::{
     Event, Frame, H2Client, H2Upstream, Peer, code, flag, frame_kind, literals, request,
 };
@@ -43,7 +45,8 @@ pub(crate) use network::{Network, address};
 pub(crate) use php::Php;
 pub(crate) use port::Port;
 pub(crate) use process::{
-    Daemon, Signal, binary, children, is_nginx, is_root, memory, own_memory, run, send_signal,
+    Daemon, Signal, binary, children, is_nginx, is_root, memory, own_memory, peak_memory, run,
+    send_signal,
 };
 pub(crate) use python::Python;
 pub(crate) use server::{Server, Setup};

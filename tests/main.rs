@@ -62,6 +62,7 @@ mod mp4;
 mod pair;
 mod parameters;
 mod paths;
+mod peers;
 mod process;
 mod process_files;
 mod process_start;

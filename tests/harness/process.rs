@@ -106,6 +106,11 @@ pub(crate) fn own_memory(process: u32) -> u64 {
     kibibytes(process, "RssAnon:")
 }
 
+/// The most resident memory that a process has had so far, in KiB.
+pub(crate) fn peak_memory(process: u32) -> u64 {
+    kibibytes(process, "VmHWM:")
+}
+
 fn kibibytes(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");

@@ -11,6 +11,7 @@ pub(crate) type Needed = (&'static str, &'static str);
 /// For end-to-end tests.
 pub(crate) const TESTS: &[Needed] = &[
     ("apache2", "apache2"),
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("etcd", "etcd-server"),
     ("etcdctl", "etcd-client"),
@@ -19,9 +20,12 @@ pub(crate) const TESTS: &[Needed] = &[
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("memcached", "memcached"),
+    ("nghttp", "nghttp2-client"),
+    ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
     ("php-fpm8.2", "php-fpm"),
     ("/usr/lib/python3/dist-packages/flask/app.py", "python3-flask"),
+    ("/usr/lib/python3/dist-packages/grpc/__init__.py", "python3-grpcio"),
     ("uwsgi", "uwsgi-core"),
     ("uwsgi_python3", "uwsgi-plugin-python3"),
 ];

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::cargo::{Profile, build, cargo, root, succeed};
+use crate::cargo::{self, Profile, build, cargo, root, succeed};
 use crate::{Failure, packages};
 use run::{Run, SKIPPED};
 
@@ -17,6 +17,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     let names: Vec<&str> =
         arguments.iter().copied().filter(|argument| *argument != "--release").collect();
     packages::install(packages::TESTS)?;
+    // Before the tests, which it would slow down.
+    weir_tests::tonic::build(&cargo::target()?).map_err(|unbuilt| unbuilt.0)?;
     let profile = if release { Profile::Release } else { Profile::Debug };
     if !names.is_empty() {
         return end_to_end(profile, &names, None).map(drop);
