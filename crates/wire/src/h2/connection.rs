@@ -6,7 +6,7 @@
 //! ```text
 //!            receive ─▶ heads, data, control ─▶ Event
 //!   input               │ streams, windows,  │
-//!                       │ settings, queue    │
+//!                       │ settings, order    │
 //!            output ◀── send, flow, end ◀──────  the user's calls
 //! ```
 //!
@@ -33,10 +33,11 @@ use super::frame::PREFACE;
 use super::frame::write;
 use super::hpack::{Decoder, Encoder};
 use super::limits;
+use super::order::Order;
 use super::output::Output;
 use super::priority::Priority;
-use super::queue::Queue;
 use super::settings::{self, PeerSettings};
+use super::stream::StreamId;
 use super::streams::Streams;
 use super::window::{INITIAL_WINDOW, MAX_WINDOW, ReceiveWindow, SendWindow};
 use crate::field_block::FieldBlock;
@@ -60,9 +61,11 @@ pub struct Connection {
     streams: Streams,
     /// Streams of the client that were opened.
     closed: Closed,
-    queue: Queue,
+    order: Order,
     /// The number of streams whose turn it is to send: each has [`limits::TURN`] of the output.
     turns: u32,
+    /// The last one that was told so.
+    told: Option<StreamId>,
     /// Whether [`Self::poll_writable`] has returned None since.
     is_told: bool,
     /// Priorities of streams to come (server).
@@ -110,8 +113,9 @@ impl Connection {
             block: Block::default(),
             streams: Streams::new(),
             closed: Closed::default(),
-            queue: Queue::new(),
+            order: Order::new(),
             turns: 0,
+            told: None,
             is_told: false,
             early: Vec::new(),
             peer: PeerSettings::initial(),
@@ -176,9 +180,9 @@ impl Connection {
         !self.held.is_empty() || self.block.is_under_way() || self.body.is_under_way()
     }
 
-    /// Whether a part of a head, or of another short frame, was received.
+    /// Whether a part of a head, or of another short frame, was received that is waited for.
     pub fn holds_part_of_head(&self) -> bool {
-        !self.held.is_empty() || self.block.is_under_way()
+        (!self.held.is_empty() || self.block.is_under_way()) && !self.block.is_late()
     }
 
     /// Whether the peer offers extended CONNECT (RFC 8441).

@@ -17,10 +17,15 @@ pub use block_writer::BlockWriter;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 
-/// A block cannot be decoded, after which the tables of both sides may differ
-/// (COMPRESSION_ERROR). Holds the reason, for the log.
+/// A block cannot be decoded, after which the tables of both sides may differ. Holds the reason, for
+/// the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HpackError(pub &'static str);
+
+impl HpackError {
+    /// The block ends in an integer: it is shorter than it says.
+    pub const CUT: Self = Self("the block ends in an integer");
+}
 
 /// The largest dynamic table, in bytes: lengths of its fields take two bytes.
 pub const TABLE_MAX: u32 = u16::MAX as u32;

@@ -3,8 +3,9 @@
 use super::config::Millis;
 
 /// The number of unsent bytes of output up to which bodies are written: about what a socket takes
-/// at once. What waits beyond that only makes late what comes after it.
-pub const OUTPUT_LIMIT: usize = 64 << 10;
+/// at once, and a stream's first window with the heads of its frames. What waits beyond that only
+/// makes late what comes after it.
+pub const OUTPUT_LIMIT: usize = 65 << 10;
 
 /// The number of free bytes in the output from which a stream that waits is told, so that it need
 /// not write small frames; and what it may write before it is another one's turn.
@@ -42,6 +43,14 @@ pub(crate) const STREAMS_BEFORE_SETTINGS: u32 = 100;
 /// order has one.
 pub(crate) const EARLY_PRIORITIES: usize = 16;
 
+/// The maximum number of nodes in the tree of priorities of RFC 7540, the root included. Streams
+/// beyond it have none, and come after those that have one.
+pub(crate) const TREE_NODES: usize = 256;
+
+/// The maximum number of these nodes whose streams are idle or closed: groups, and streams on which
+/// others may still depend. Firefox had six groups.
+pub(crate) const UNUSED_TREE_NODES: usize = 64;
+
 /// The number of streams that a peer may let fail within their first second before it is refused. A
 /// browser that leaves a page cancels a hundred at once.
 pub(crate) const RESETS: u32 = 1000;
@@ -71,8 +80,10 @@ pub(crate) const BULK: u32 = 64;
 /// What frames cost of [`OVERHEAD`]. A head, and a DATA frame with content in either
 /// direction, earn 1, so that a peer may send one control frame for each of them.
 pub(crate) mod cost {
-    /// PING, WINDOW_UPDATE, PRIORITY, RST_STREAM, unknown types: little more than to receive it.
+    /// PING, WINDOW_UPDATE, RST_STREAM, unknown types: little more than to receive it.
     pub(crate) const FRAME: u32 = 1;
+    /// PRIORITY: up to 2 µs in a tree of the greatest depth; a browser sends some for a page.
+    pub(crate) const PRIORITY: u32 = 5;
     /// SETTINGS: adjusts the window of each stream, and is answered.
     pub(crate) const SETTINGS: u32 = 10;
     /// A DATA frame without content or end, a CONTINUATION, a very small increment: no sender needs

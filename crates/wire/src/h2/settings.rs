@@ -26,6 +26,7 @@ pub(crate) fn own(config: &Config) -> impl Iterator<Item = (u16, u32)> {
         Role::Server => [
             Some((id::MAX_CONCURRENT_STREAMS, config.max_streams)),
             config.extended_connect.then_some((id::ENABLE_CONNECT_PROTOCOL, 1)),
+            // Who knows this setting knows RFC 9218, too, and can do without the older priorities.
             Some((id::NO_RFC7540_PRIORITIES, 1)),
         ],
         Role::Client => [Some((id::ENABLE_PUSH, 0)), None, None],
@@ -53,6 +54,8 @@ pub(crate) struct PeerSettings {
 pub(crate) enum Change {
     /// Of the size of the table for header compression.
     HeaderTable(u32),
+    /// The peer does not use the priorities of RFC 7540.
+    Urgencies,
     None,
 }
 
@@ -100,6 +103,9 @@ impl PeerSettings {
             }
             id::NO_RFC7540_PRIORITIES => {
                 check(value <= 1, "NO_RFC7540_PRIORITIES has a wrong value")?;
+                if value == 1 {
+                    return Ok(Change::Urgencies);
+                }
             }
             _ => {}
         }

@@ -177,11 +177,6 @@ impl Streams {
         slots.map(|(slot, stream)| (slot as Slot, stream))
     }
 
-    /// All streams.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
-        self.slots.iter_mut().filter(|stream| stream.id != 0)
-    }
-
     /// Frees the memory if there is no stream.
     pub(crate) fn trim(&mut self) {
         if self.len == 0 {

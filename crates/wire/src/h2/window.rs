@@ -95,12 +95,6 @@ impl ReceiveWindow {
         self.target = bytes.min(MAX_WINDOW);
     }
 
-    /// Changes the window by the change of an own setting that the peer has just heeded.
-    pub(crate) fn change(&mut self, by: i64) {
-        let changed = i64::from(self.available) + by;
-        self.available = changed.clamp(i64::from(i32::MIN), i64::from(MAX_WINDOW)) as i32;
-    }
-
     /// The increment to send now: once less than half of the target is left, all that is due.
     #[must_use]
     #[inline]
@@ -110,9 +104,6 @@ impl ReceiveWindow {
         if due <= 0 || 2 * due < i64::from(self.target) {
             return None;
         }
-        // A window that an own setting has made negative may be due for more than an increment can
-        // have.
-        let due = due.min(i64::from(MAX_WINDOW));
         self.available = (i64::from(self.available) + due) as i32;
         Some(due as u32)
     }

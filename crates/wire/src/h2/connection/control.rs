@@ -2,6 +2,7 @@
 
 use super::receive::{Outcome, protocol_error};
 use super::{Connection, Event, Role};
+use crate::h2::dependency::Dependency;
 use crate::h2::error::{ConnectionError, ErrorCode};
 use crate::h2::frame::payload::{self, WRONG_SIZE};
 use crate::h2::frame::{FrameHead, flag, write};
@@ -9,7 +10,6 @@ use crate::h2::limits::{self, cost};
 use crate::h2::priority::Priority;
 use crate::h2::settings::{self, Change};
 use crate::h2::stream::{Cause, State, Wait};
-use crate::h2::window::INITIAL_WINDOW;
 
 use super::receive::Phase;
 
@@ -33,8 +33,10 @@ impl Connection {
             Role::Client => Role::Server,
         };
         for (setting, value) in settings::parse(payload)? {
-            if let Change::HeaderTable(size) = self.peer.set(peer, setting, value)? {
-                self.encoder.set_peer_limit(size);
+            match self.peer.set(peer, setting, value)? {
+                Change::HeaderTable(size) => self.encoder.set_peer_limit(size),
+                Change::Urgencies => self.order.use_urgencies(&mut self.streams),
+                Change::None => {}
             }
         }
         let change = i64::from(self.peer.window) - i64::from(window);
@@ -54,7 +56,7 @@ impl Connection {
             }
             stream.send.change(by).map_err(|_| OVERFLOW)?;
             if stream.wait == Wait::Window && stream.send.available() > 0 {
-                self.queue.push(&mut self.streams, slot);
+                self.order.push(&mut self.streams, slot);
             }
         }
         Ok(())
@@ -69,11 +71,6 @@ impl Connection {
             return Ok(None);
         }
         self.is_acknowledged = true;
-        let window = self.config.stream_window;
-        if window < INITIAL_WINDOW && self.config.role == Role::Server {
-            let change = i64::from(window) - i64::from(INITIAL_WINDOW);
-            self.streams.iter_mut().for_each(|stream| stream.receive.change(change));
-        }
         Ok(None)
     }
 
@@ -85,7 +82,7 @@ impl Connection {
                 return Err(protocol_error("an increment of the connection's window is zero"));
             }
             let is_small = increment < limits::SMALL_INCREMENT;
-            if is_small && self.send_window.available() == 0 && !self.queue.is_empty() {
+            if is_small && self.send_window.available() == 0 && !self.order.is_empty() {
                 self.spend(cost::POINTLESS)?;
             }
             self.send_window.change(i64::from(increment)).map_err(|_| OVERFLOW)?;
@@ -105,7 +102,7 @@ impl Connection {
             return self.fault(slot, ErrorCode::FLOW_CONTROL_ERROR);
         }
         if stream.wait == Wait::Window && stream.send.available() > 0 {
-            self.queue.push(&mut self.streams, slot);
+            self.order.push(&mut self.streams, slot);
             if increment < limits::SMALL_INCREMENT {
                 self.spend(cost::POINTLESS)?;
             }
@@ -153,16 +150,22 @@ impl Connection {
         Ok(None)
     }
 
-    /// PRIORITY of RFC 7540, which RFC 9113 has deprecated.
+    /// PRIORITY of RFC 7540, which RFC 9113 has deprecated. A server heeds it if the client uses
+    /// nothing newer.
     pub(super) fn old_priority<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
         let payload: &[u8; 5] = payload.try_into().map_err(|_| WRONG_SIZE)?;
         if head.stream == 0 {
             return Err(protocol_error("PRIORITY on the connection"));
         }
-        if payload::dependency(payload) == head.stream {
+        let dependency = Dependency::parse(*payload);
+        if dependency.on == head.stream {
             return Err(protocol_error("a stream depends on itself"));
         }
-        self.spend(cost::FRAME)?;
+        self.spend(cost::PRIORITY)?;
+        if self.config.role == Role::Server {
+            let idle = self.is_idle(head.stream);
+            self.order.depend(&mut self.streams, head.stream, idle, dependency);
+        }
         Ok(None)
     }
 
@@ -178,6 +181,7 @@ impl Connection {
         }
         self.spend(cost::FRAME)?;
         let priority = Priority::parse(value);
+        self.order.use_urgencies(&mut self.streams);
         if let Some(slot) = self.streams.find(id) {
             self.prioritize(slot, priority);
         } else if self.is_idle(id) {

@@ -110,6 +110,7 @@ impl Connection {
             _ => {}
         }
         self.streams.remove(slot);
+        self.order.close(stream.id);
         if stream.receive.unread() > 0 {
             self.receive_window.release(stream.receive.unread());
             self.grant_connection();

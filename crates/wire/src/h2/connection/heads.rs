@@ -4,20 +4,26 @@ use super::receive::{Outcome, protocol_error};
 use super::{Connection, Event, Role};
 use crate::field_block::{BlockLimits, Overflow};
 use crate::h2::closed::Past;
+use crate::h2::dependency::Dependency;
 use crate::h2::error::{ConnectionError, ErrorCode};
-use crate::h2::frame::{FrameHead, flag, payload};
+use crate::h2::frame::{FrameHead, HEAD, flag, kind, payload};
+use crate::h2::hpack::HpackError;
 use crate::h2::limits::{self, cost};
 use crate::h2::stream::StreamId;
 use crate::h2::stream::{Cause, Slot, State, Stream};
 use crate::h2::window::{INITIAL_WINDOW, ReceiveWindow, SendWindow};
 
-/// A header block whose end has not come.
+/// A header block, whose end may not have come.
 #[derive(Debug, Default)]
 pub(super) struct Block {
     /// The stream; 0 if no block is under way.
     stream: u32,
     /// Whether HEADERS had END_STREAM.
     ends_stream: bool,
+    /// The priority of RFC 7540 in HEADERS.
+    dependency: Option<Dependency>,
+    /// Whether it came too late: the rest is only for the tables.
+    is_late: bool,
     /// The number of CONTINUATION frames.
     continuations: u32,
     bytes: Vec<u8>,
@@ -26,6 +32,10 @@ pub(super) struct Block {
 impl Block {
     pub(super) fn is_under_way(&self) -> bool {
         self.stream != 0
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late
     }
 
     pub(super) fn stream(&self) -> u32 {
@@ -70,15 +80,15 @@ impl Connection {
         if head.stream.is_multiple_of(2) {
             return Err(protocol_error("HEADERS on a stream that no client opens"));
         }
-        if headers.depends_on == Some(head.stream) {
+        if headers.dependency.is_some_and(|dependency| dependency.on == head.stream) {
             return Err(protocol_error("a stream depends on itself"));
         }
-        let ends_stream = head.has(flag::END_STREAM);
+        self.block.ends_stream = head.has(flag::END_STREAM);
+        self.block.dependency = headers.dependency;
         if head.has(flag::END_HEADERS) {
-            return self.head(head.stream, ends_stream, headers.fragment);
+            return self.head(head.stream, headers.fragment);
         }
         self.block.stream = head.stream;
-        self.block.ends_stream = ends_stream;
         self.block.continuations = 0;
         self.block.bytes.clear();
         self.block.bytes.extend_from_slice(headers.fragment);
@@ -102,24 +112,27 @@ impl Connection {
         }
         let mut bytes = std::mem::take(&mut self.block.bytes);
         self.block.stream = 0;
-        let result = self.head(head.stream, self.block.ends_stream, &bytes);
+        let result = self.head(head.stream, &bytes);
         bytes.clear();
         self.block.bytes = bytes;
         result
     }
 
     /// Processes a complete header block.
-    fn head<'i>(&mut self, id: u32, ended: bool, block: &[u8]) -> Outcome<'i> {
+    fn head<'i>(&mut self, id: u32, block: &[u8]) -> Outcome<'i> {
+        let ended = self.block.ends_stream;
+        self.block.is_late = false;
         let purpose = self.purpose(id, ended)?;
+        if matches!(purpose, Purpose::Request) && !self.ending.refuses_streams() {
+            // It counts even if it cannot be decoded: no client should repeat it.
+            self.ending.accept(id);
+        }
         let limits = BlockLimits {
             bytes: self.config.max_head as usize,
             fields: self.config.max_fields as usize,
         };
         self.fields.clear();
-        self.decoder.decode(block, &limits, &mut self.fields).map_err(|error| ConnectionError {
-            code: ErrorCode::COMPRESSION_ERROR,
-            reason: error.0,
-        })?;
+        self.decoder.decode(block, &limits, &mut self.fields).map_err(undecodable)?;
         if self.fields.overflowed() {
             self.overflowed_head()?;
         }
@@ -185,12 +198,13 @@ impl Connection {
         if self.streams.open() >= most || self.streams.len() >= most * limits::PLACES_PER_STREAM {
             return self.refuse(id);
         }
+        // Before it knows the settings, the client may use the window of the protocol.
+        if !ended && !self.is_acknowledged && self.config.stream_window < INITIAL_WINDOW {
+            return self.refuse(id);
+        }
         self.overhead.earn(1);
-        self.ending.accept(id);
         let target = self.config.stream_window;
-        // Before it knows the settings, the peer may use the window of the protocol.
-        let known = if self.is_acknowledged { target } else { target.max(INITIAL_WINDOW) };
-        let receive = ReceiveWindow::new(known, target);
+        let receive = ReceiveWindow::new(target, target);
         let send = SendWindow::new(self.peer.window);
         let mut stream = Stream::new(id, send, receive, self.now);
         stream.has_head = true;
@@ -198,10 +212,34 @@ impl Connection {
             stream.priority = self.early.swap_remove(at).1;
         }
         let slot = self.streams.insert(stream);
+        self.order.open(&mut self.streams, id, self.block.dependency);
         if ended {
             self.streams.set_state(slot, State::HalfClosedRemote);
         }
         Ok(Some(Event::Head { stream: StreamId { id, slot }, ended, length }))
+    }
+
+    /// Gives up the head that is under way, since it took too long: its stream is reset, and the
+    /// rest of it is dropped as it comes (server). False if there is none, or none that begins a
+    /// stream.
+    pub fn reset_late_head(&mut self) -> bool {
+        let id = match self.held.first_chunk::<HEAD>().map(FrameHead::parse) {
+            _ if self.block.is_under_way() => self.block.stream,
+            Some(head) if head.kind == kind::HEADERS => head.stream,
+            _ => return false,
+        };
+        let is_new = id > self.closed.last() && !id.is_multiple_of(2);
+        if self.config.role != Role::Server || !is_new {
+            return false;
+        }
+        self.block.is_late = true;
+        self.closed.open(id);
+        self.closed.abandon(id);
+        if !self.ending.refuses_streams() {
+            self.ending.accept(id);
+            self.write_reset(id, ErrorCode::PROTOCOL_ERROR);
+        }
+        true
     }
 
     /// Refuses a request, which the client may repeat later.
@@ -238,6 +276,13 @@ impl Connection {
 /// A frame for a stream that the peer has ended.
 pub(super) const CLOSED: ConnectionError =
     ConnectionError { code: ErrorCode::STREAM_CLOSED, reason: "a frame for a closed stream" };
+
+/// COMPRESSION_ERROR; a frame that is too small for an integer has a wrong size, as in nginx.
+fn undecodable(error: HpackError) -> ConnectionError {
+    let is_cut = error == HpackError::CUT;
+    let code = if is_cut { ErrorCode::FRAME_SIZE_ERROR } else { ErrorCode::COMPRESSION_ERROR };
+    ConnectionError { code, reason: error.0 }
+}
 
 const TOO_LONG: ConnectionError = ConnectionError {
     code: ErrorCode::ENHANCE_YOUR_CALM,

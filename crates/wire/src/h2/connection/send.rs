@@ -84,17 +84,24 @@ impl Connection {
             self.streams[slot].wait = Wait::Window;
             return 0;
         }
-        let others_wait = self.queue.is_before(stream.priority);
+        let others_wait = self.order.is_before(stream);
         if stream.wait == Wait::Queue || others_wait && stream.wait != Wait::Turn {
             return self.wait_in_queue(slot);
         }
         let most = if others_wait { limits::TURN } else { usize::MAX };
-        let free = self.bodies_in(limits::OUTPUT_LIMIT.saturating_sub(self.output.len()));
+        let free = self.bodies_in(self.unpromised(u32::from(stream.wait == Wait::Turn)));
         let room = window.min(self.send_window.available()).min(free).min(most);
         if room == 0 {
             return self.wait_in_queue(slot);
         }
         room
+    }
+
+    /// The number of free bytes in the output beside what others have been told they can have;
+    /// `own` of these turns is that of who asks.
+    fn unpromised(&self, own: u32) -> usize {
+        let promised = self.turns.saturating_sub(own) as usize * limits::TURN;
+        limits::OUTPUT_LIMIT.saturating_sub(self.output.len() + promised)
     }
 
     /// How many bytes of bodies make up so many bytes of output, with the heads of frames.
@@ -106,7 +113,7 @@ impl Connection {
     fn wait_in_queue(&mut self, slot: Slot) -> usize {
         if self.streams[slot].wait != Wait::Queue {
             self.stop_waiting(slot);
-            self.queue.push(&mut self.streams, slot);
+            self.order.push(&mut self.streams, slot);
         }
         0
     }
@@ -129,22 +136,22 @@ impl Connection {
         }
     }
 
-    /// The next stream, in the order of priorities (RFC 9218), that waited for room and has some
+    /// The next stream, in the order of priorities, that waited for room and has some
     /// now. To be asked after input and after output was sent, until there is none.
     pub fn poll_writable(&mut self) -> Option<StreamId> {
         // Only who was told before the last round of questions may still be about to send.
         if std::mem::take(&mut self.is_told) && self.output.len() == 0 {
             self.turns = 0;
         }
-        let promised = self.turns as usize * limits::TURN;
-        let free = limits::OUTPUT_LIMIT.saturating_sub(self.output.len() + promised);
-        if free >= limits::TURN && self.send_window.available() > 0 && self.phase != Phase::Ended {
-            while let Some(slot) = self.queue.pop(&mut self.streams) {
+        let can_send = self.send_window.available() > 0 && self.phase != Phase::Ended;
+        if self.unpromised(0) >= limits::TURN && can_send && !self.awaits_told() {
+            while let Some(slot) = self.order.pop(&mut self.streams) {
                 let stream = &mut self.streams[slot];
                 if stream.send.available() > 0 {
                     stream.wait = Wait::Turn;
                     self.turns += 1;
-                    return Some(self.streams.name(slot));
+                    self.told = Some(self.streams.name(slot));
+                    return self.told;
                 }
                 // A setting has taken its window away while it waited.
                 stream.wait = Wait::Window;
@@ -154,9 +161,16 @@ impl Connection {
         None
     }
 
+    /// Whether all that wait come after the stream that was told last, which has not sent yet.
+    fn awaits_told(&self) -> bool {
+        let slot = self.told.filter(|_| self.turns > 0).and_then(|told| self.streams.get(told));
+        slot.map(|slot| &self.streams[slot])
+            .is_some_and(|stream| stream.wait == Wait::Turn && !self.order.shares(stream))
+    }
+
     /// Removes a stream from those that wait or have been told to send.
     pub(super) fn stop_waiting(&mut self, slot: Slot) {
-        self.queue.remove(&mut self.streams, slot);
+        self.order.remove(&mut self.streams, slot);
         let wait = &mut self.streams[slot].wait;
         self.turns -= u32::from(*wait == Wait::Turn && self.turns > 0);
         *wait = Wait::No;
@@ -166,16 +180,17 @@ impl Connection {
     /// frames are heeded by the connection itself.
     pub fn set_priority(&mut self, stream: StreamId, value: &[u8]) {
         if let Some(slot) = self.streams.get(stream) {
+            self.order.use_urgencies(&mut self.streams);
             self.prioritize(slot, Priority::parse(value));
         }
     }
 
     pub(super) fn prioritize(&mut self, slot: Slot, priority: Priority) {
         let waits = self.streams[slot].wait == Wait::Queue;
-        self.queue.remove(&mut self.streams, slot);
+        self.order.remove(&mut self.streams, slot);
         self.streams[slot].priority = priority;
         if waits {
-            self.queue.push(&mut self.streams, slot);
+            self.order.push(&mut self.streams, slot);
         }
     }
 }

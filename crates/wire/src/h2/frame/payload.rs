@@ -1,6 +1,7 @@
 //! Decoding payloads.
 
 use super::{FrameHead, flag};
+use crate::h2::dependency::Dependency;
 use crate::h2::error::{ConnectionError, ErrorCode};
 
 type Result<T> = std::result::Result<T, ConnectionError>;
@@ -9,8 +10,8 @@ type Result<T> = std::result::Result<T, ConnectionError>;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct HeadersPayload<'p> {
     pub fragment: &'p [u8],
-    /// The stream that this one depends on, if there is a priority of RFC 7540.
-    pub depends_on: Option<u32>,
+    /// The priority of RFC 7540, if there is one.
+    pub dependency: Option<Dependency>,
 }
 
 /// Decodes the payload of HEADERS.
@@ -21,19 +22,13 @@ pub(crate) fn headers(head: FrameHead, payload: &[u8]) -> Result<HeadersPayload<
         let (&length, rest) = fragment.split_first().ok_or(TOO_SHORT)?;
         (fragment, padding) = (rest, usize::from(length));
     }
-    let mut depends_on = None;
+    let mut dependency = None;
     if head.has(flag::PRIORITY) {
         let (priority, rest) = fragment.split_first_chunk::<5>().ok_or(TOO_SHORT)?;
-        (fragment, depends_on) = (rest, Some(dependency(priority)));
+        (fragment, dependency) = (rest, Some(Dependency::parse(*priority)));
     }
     let length = fragment.len().checked_sub(padding).ok_or(BAD_PADDING)?;
-    Ok(HeadersPayload { fragment: &fragment[..length], depends_on })
-}
-
-/// The stream in the payload of PRIORITY, without the exclusive bit.
-pub(crate) fn dependency(payload: &[u8; 5]) -> u32 {
-    let [a, b, c, d, _weight] = *payload;
-    u32::from_be_bytes([a, b, c, d]) & 0x7fff_ffff
+    Ok(HeadersPayload { fragment: &fragment[..length], dependency })
 }
 
 /// The number at the start of a payload of exactly four bytes.
@@ -69,7 +64,8 @@ mod tests {
     fn padding_and_priority_surround_the_fragment() {
         let payload = [2, 0x80, 0, 0, 7, 16, b'a', b'b', 0, 0];
         let found = headers(head(flag::PADDED | flag::PRIORITY, &payload), &payload).unwrap();
-        assert_eq!(found, HeadersPayload { fragment: b"ab", depends_on: Some(7) });
+        let dependency = Dependency { on: 7, exclusive: true, weight: 17 };
+        assert_eq!(found, HeadersPayload { fragment: b"ab", dependency: Some(dependency) });
     }
 
     #[test]

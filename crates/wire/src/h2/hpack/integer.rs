@@ -9,18 +9,16 @@ const MORE_MAX: usize = 4;
 /// Reads an integer with a prefix of this many bits; moves `input` behind it.
 #[inline]
 pub(super) fn read(input: &mut &[u8], prefix: u32) -> Result<usize, HpackError> {
-    let Some((&first, rest)) = input.split_first() else { return Err(CUT) };
+    let Some((&first, rest)) = input.split_first() else { return Err(HpackError::CUT) };
     *input = rest;
     let mask = (1_u8 << prefix) - 1;
     let small = usize::from(first & mask);
     if small < usize::from(mask) { Ok(small) } else { read_more(input, small) }
 }
 
-const CUT: HpackError = HpackError("the block ends in an integer");
-
 fn read_more(input: &mut &[u8], mut value: usize) -> Result<usize, HpackError> {
     for place in 0..MORE_MAX {
-        let Some((&byte, rest)) = input.split_first() else { return Err(CUT) };
+        let Some((&byte, rest)) = input.split_first() else { return Err(HpackError::CUT) };
         *input = rest;
         value += usize::from(byte & 0x7f) << (7 * place);
         if byte < 0x80 {
@@ -78,7 +76,7 @@ mod tests {
                     let mut out = Vec::new();
                     write(&mut out, 0, prefix, value);
                     assert_eq!(read(&mut &out[..], prefix), Ok(value));
-                    assert_eq!(read(&mut &out[..out.len() - 1], prefix), Err(CUT));
+                    assert_eq!(read(&mut &out[..out.len() - 1], prefix), Err(HpackError::CUT));
                 }
             }
         }

@@ -93,7 +93,7 @@ fn useless_frames() {
         ("PING acknowledgements", ping(flag::ACK), most, 0),
         ("SETTINGS", setting(id::INITIAL_WINDOW_SIZE, 9), most / 10, 9),
         ("SETTINGS acknowledgements", frame(kind::SETTINGS, flag::ACK, 0, b""), most, 0),
-        ("PRIORITY", frame(kind::PRIORITY, 0, 1, &[0; 5]), most, 0),
+        ("PRIORITY", frame(kind::PRIORITY, 0, 1, &[0; 5]), most / 5, 0),
         ("PRIORITY_UPDATE", frame(kind::PRIORITY_UPDATE, 0, 0, b"\0\0\0\x07u=1"), most, 0),
         ("unknown frames", frame(0xee, 0, 0, b""), most, 0),
         ("GOAWAY", frame(kind::GOAWAY, 0, 0, &[0; 8]), most, 0),

@@ -154,6 +154,9 @@ fn header_blocks() {
     check(vec![
         ("bad index", vec![input(&[headers(1, WHOLE, b"\xc6")])], Gone(COMPRESSION)),
         ("index 0", vec![input(&[headers(1, WHOLE, b"\x80")])], Gone(COMPRESSION)),
+        ("incomplete integer", vec![input(&[headers(1, WHOLE, b"\xff")])], Gone(SIZE)),
+        ("incomplete length", vec![input(&[headers(1, WHOLE, b"\x42\xff")])], Gone(SIZE)),
+        ("nothing behind an index", vec![input(&[headers(1, WHOLE, b"\x40")])], Gone(COMPRESSION)),
         (
             "incomplete field",
             vec![input(&[headers(1, WHOLE, b"\x82\x86\x84\x41")])],
@@ -539,4 +542,16 @@ fn answers() {
         sent(&mut server).into_iter().map(|f| (f.kind, f.flags, f.payload)).collect();
     let settings = (kind::SETTINGS, flag::ACK, vec![]);
     assert_eq!(sent, [settings, (kind::PING, flag::ACK, b"12345678".to_vec())]);
+}
+
+/// Section 6.8: GOAWAY counts a request that cannot be decoded, which is not to be repeated.
+#[test]
+fn an_undecodable_request_counts() {
+    for (block, last) in [(&b"\x80"[..], 5), (b"\x3f\xe2\x1f", 5), (b"\xff", 5)] {
+        let mut server = opened(config(Role::Server));
+        receive(&mut server, &get(1), 0).unwrap();
+        assert!(receive(&mut server, &headers(5, WHOLE, block), 0).is_err(), "{block:?}");
+        let go_away = sent(&mut server).pop().unwrap();
+        assert_eq!((go_away.kind, go_away.number()), (kind::GOAWAY, last));
+    }
 }

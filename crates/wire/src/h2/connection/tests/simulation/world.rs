@@ -1,7 +1,9 @@
 //! Two sides and the link between them.
 
+use super::super::raw;
 use super::Random;
 use super::side::{Half, Known, Side};
+use crate::h2::frame::kind;
 use crate::h2::{Config, ErrorCode, Millis, OUTPUT_LIMIT, Role};
 
 /// The number of steps in which users act at random; then they finish what they have begun.
@@ -17,6 +19,8 @@ pub(super) struct World {
     now: Millis,
     /// Whether a side has announced its end.
     ends: bool,
+    /// Whether the client knows only the priorities of RFC 7540.
+    is_old: bool,
 }
 
 fn config(role: Role, random: &mut Random) -> Config {
@@ -38,7 +42,8 @@ impl World {
         let mut random = Random(seed);
         let mut config = |role| Side::new(config(role, &mut random));
         let (client, server) = (config(Role::Client), config(Role::Server));
-        Self { random, client, server, now: 0, ends: false }
+        let is_old = random.one_in(2);
+        Self { random, client, server, now: 0, ends: false, is_old }
     }
 
     pub(super) fn run(mut self) {
@@ -60,6 +65,7 @@ impl World {
             1 | 2 => self.flush(),
             3 | 4 => self.deliver(),
             5 => self.open(),
+            6 if self.is_old => self.depend(),
             _ => self.act(),
         }
         let heads = 1000 * self.server.streams.len() + 25_000 * self.client.streams.len();
@@ -77,6 +83,24 @@ impl World {
             self.client.open(wanted, end, &mut self.random);
             self.client.look();
         }
+    }
+
+    /// A PRIORITY frame of the client, between frames.
+    fn depend(&mut self) {
+        if !self.client.connection.output().is_empty() {
+            return;
+        }
+        let most = 2 * self.client.streams.len() + 20;
+        let mut id = || 2 * self.random.below(most) as u32 + 1;
+        let (stream, mut on) = (id(), id());
+        let exclusive = self.random.one_in(3);
+        let weight = self.random.below(256) as u8;
+        if stream == on || self.random.one_in(4) {
+            on = 0;
+        }
+        let on = on | u32::from(exclusive) << 31;
+        let payload = [&on.to_be_bytes()[..], &[weight]].concat();
+        self.client.link.push((self.now, raw::frame(kind::PRIORITY, 0, stream, &payload)));
     }
 
     fn flush(&mut self) {
@@ -124,7 +148,7 @@ impl World {
                 let stream = side.streams[&id].name.unwrap();
                 side.connection.set_stream_window(stream, bytes);
             }
-            3 => {
+            3 if !self.is_old => {
                 let value = random.pick(&["u=0", "u=5, i", "i", "u=3", ""]);
                 let stream = side.streams[&id].name.unwrap();
                 side.connection.set_priority(stream, value.as_bytes());
@@ -209,7 +233,7 @@ impl World {
         }
         for side in [&self.client, &self.server] {
             assert_eq!(side.connection.streams(), 0);
-            assert!(side.connection.queue.is_empty() && side.connection.output().is_empty());
+            assert!(side.connection.order.is_empty() && side.connection.output().is_empty());
         }
         // The windows of both ends agree: nothing was lost or granted twice.
         for (from, to) in [(&self.client, &self.server), (&self.server, &self.client)] {

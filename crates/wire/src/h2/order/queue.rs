@@ -1,8 +1,8 @@
 //! The streams that wait to send, in the order of RFC 9218 section 10.
 
-use super::priority::{Priority, URGENCIES};
-use super::stream::{NO_SLOT, Slot, Wait};
-use super::streams::Streams;
+use crate::h2::priority::{Priority, URGENCIES};
+use crate::h2::stream::{NO_SLOT, Slot, Wait};
+use crate::h2::streams::Streams;
 
 /// A list for each urgency, linked through the streams. In each, streams that are not
 /// incremental come first, by their numbers; the others follow in turn.
