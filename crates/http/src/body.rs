@@ -129,9 +129,10 @@ impl Body {
     }
 
     /// Announces a body of `length` bytes whose end the protocol shows, too: the exchange compares.
-    pub(crate) fn announce_checked(&mut self, length: u64) {
+    /// `ended`: it has shown it.
+    pub(crate) fn announce_checked(&mut self, length: u64, ended: bool) {
         self.announce_length(length);
-        if length > 0 {
+        if length > 0 || !ended {
             self.rest = Rest::Unknown;
         }
     }
@@ -224,7 +225,7 @@ impl Body {
         let ahead = || self.ahead.iter().map(|data| data.len() as u64).sum::<u64>();
         match &self.content {
             Some(content) => Outlook::Here(content.len),
-            None if !self.is_announced() => Outlook::Nothing,
+            None if !self.is_expected() => Outlook::Nothing,
             None if self.is_done() || self.received != ahead() => Outlook::Gone,
             None => Outlook::Coming,
         }
@@ -233,6 +234,11 @@ impl Body {
     /// Whether the request announced a body.
     pub fn is_announced(&self) -> bool {
         self.chunked || self.content_length.is_some_and(|n| n > 0)
+    }
+
+    /// Whether a body was announced, or one without bytes has not ended.
+    pub(crate) fn is_expected(&self) -> bool {
+        self.is_announced() || self.rest != Rest::None
     }
 
     /// The part that has not been received.

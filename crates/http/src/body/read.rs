@@ -83,7 +83,7 @@ impl Request {
     /// # Errors
     /// The rejection of the request, whose reason has been logged.
     pub async fn read_body_ahead(&mut self) -> Result<(), Rejection> {
-        if self.body.content.is_some() || !self.body.is_announced() {
+        if self.body.content.is_some() || !self.body.is_expected() {
             return Ok(());
         }
         self.ask_for_body().await?;

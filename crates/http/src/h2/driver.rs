@@ -95,7 +95,7 @@ impl Driver {
             && !state.machine.holds_part()
     }
 
-    /// Whether a part of a head, or of another short frame, was received.
+    /// Whether a part of a head, or of another short frame, was received that is waited for.
     pub(crate) fn has_part_of_head(&self) -> bool {
         self.link.state.borrow().machine.holds_part_of_head()
     }

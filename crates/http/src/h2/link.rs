@@ -254,6 +254,14 @@ impl Link {
         state.schedule();
     }
 
+    /// Ends the stream of the head that is under way, which takes too long. False if there is none.
+    pub(crate) fn reset_late_head(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        let reset = state.writer().reset_late_head();
+        state.schedule();
+        reset
+    }
+
     /// Ends the connection with this code; its driver returns.
     pub(crate) fn abort(&self, code: ErrorCode) {
         let state = &mut *self.state.borrow_mut();

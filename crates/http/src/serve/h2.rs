@@ -228,7 +228,7 @@ impl Serving {
     /// The time at which no further streams are accepted, if nothing happens before.
     fn due(&self) -> Instant {
         match self.ending {
-            Ending::No if self.busy => Instant::NEVER,
+            Ending::No if self.busy || self.part_until != Instant::NEVER => Instant::NEVER,
             Ending::No => self.until,
             Ending::Announced(at) => at,
             Ending::Last => Instant::NEVER,
@@ -239,9 +239,7 @@ impl Serving {
     fn note_streams(&mut self) {
         let busy = self.driver.link().streams() > 0;
         if self.busy && !busy {
-            let server = own_server(&self.found.1, &self.info);
-            let timeout = server.location.usual.connection.keepalive_timeout.idle;
-            self.until = clock::now() + timeout;
+            self.until = self.end_of_idle();
         }
         self.busy = busy;
         match (&self.gauge, busy) {
@@ -249,6 +247,12 @@ impl Serving {
             (Some(_), true) => self.gauge = None,
             _ => {}
         }
+    }
+
+    /// The end of a wait for a request that begins now.
+    fn end_of_idle(&self) -> Instant {
+        let server = own_server(&self.found.1, &self.info);
+        clock::now() + server.location.usual.connection.keepalive_timeout.idle
     }
 
     /// Notes whether a part of a head is there. Parts of bodies have timeouts of their own.
@@ -262,11 +266,17 @@ impl Serving {
         }
     }
 
-    /// Ends the connection of a client that was too slow to send a frame or head.
+    /// Ends the stream of a client that was too slow to send its head, or the connection if another
+    /// short frame is late. The rest of the head is dropped: meanwhile a connection without streams
+    /// is idle, and one with streams has the timeouts of their requests.
     fn time_out(&mut self) {
         self.part_until = Instant::NEVER;
         self.log("client timed out (110: Connection timed out)");
-        self.driver.link().abort(ErrorCode::PROTOCOL_ERROR);
+        if self.driver.link().reset_late_head() {
+            self.until = self.end_of_idle();
+        } else {
+            self.driver.link().abort(ErrorCode::PROTOCOL_ERROR);
+        }
     }
 
     /// Follows a change of the configuration, and the end of the thread or of the listener.

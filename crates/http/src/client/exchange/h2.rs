@@ -70,7 +70,7 @@ impl H2 {
         match head.framing {
             Framing::None => {}
             Framing::Length(length) => {
-                body.announce_checked(length);
+                body.announce_checked(length, self.stream.peer_ended());
                 self.left = Some(length);
             }
             Framing::Chunked | Framing::UntilClose => body.announce_unknown(),
@@ -166,7 +166,9 @@ impl H2 {
         let mut sent = 0;
         while room > 0 && !queue.is_empty() {
             if queue.front().is_some_and(|piece| piece.bytes().is_none()) {
-                match queue.poll_file(cx, None, sending.file_read) {
+                // What is read beyond the room would be a frame of its own later.
+                let most = if room as u64 >= LEAST_READ { room as u64 } else { u64::MAX };
+                match queue.poll_file(cx, None, sending.file_read.min(most)) {
                     Poll::Ready(read) => drop(read?),
                     Poll::Pending if sent > 0 => break,
                     Poll::Pending => return Poll::Pending,
@@ -292,6 +294,9 @@ impl H2 {
         self.stream.set_window(bytes);
     }
 }
+
+/// The least number of bytes that are read from a file: less at a time is not worth the call.
+const LEAST_READ: u64 = 16 * 1024;
 
 /// The initial capacity for a value that is computed, in bytes.
 const USUAL_VALUE: usize = 64;
