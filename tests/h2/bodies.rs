@@ -155,6 +155,28 @@ fn a_body_unlike_its_length_is_a_fault() {
     }
 }
 
+/// A body of no bytes ends when its stream does: until then, it may be malformed.
+#[test]
+fn an_empty_body_is_waited_for() {
+    let backend = weighing();
+    let server = proxy(&backend, "").start();
+    let mut client = H2Client::of(&server);
+    for lines in ["content-length: 0", ""] {
+        let stream = client.open(&request("POST", "/", lines), false);
+        client.frame(&Frame::data(stream, [], false));
+        client.settle();
+        assert_eq!(client.so_far(stream).status, 0);
+        client.frame(&Frame::data(stream, [], true));
+        assert_eq!(client.answer(stream).whole(), (200, "0 true".to_owned()));
+    }
+    assert_eq!(backend.seen()[0].header("content-length"), Some("0"));
+    let stream = client.open(&request("POST", "/", "content-length: 0"), false);
+    client.frame(&Frame::data(stream, [0], true));
+    let answer = client.answer(stream);
+    assert!(answer.status == 400 || answer.reset == Some(code::PROTOCOL_ERROR), "{answer:?}");
+    assert_eq!(backend.count(), 2, "it never saw that one");
+}
+
 #[test]
 fn an_unread_upload_stops_at_the_window() {
     // The backend does not read, so that nothing must be read from the client either.

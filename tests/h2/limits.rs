@@ -1,7 +1,9 @@
 //! Named limits of a connection and of a head.
 
 use super::{proxy, server};
-use crate::harness::{Backend, H2Client, Reply, code, is_nginx, request};
+use crate::harness::{
+    Backend, Event, Frame, H2Client, Reply, code, flag, frame_kind, is_nginx, literals, request,
+};
 
 #[test]
 fn streams_beyond_the_most_are_refused() {
@@ -18,7 +20,7 @@ fn streams_beyond_the_most_are_refused() {
     let second = client.ask("/hold");
     let third = client.ask("/");
     assert_eq!(client.answer(third).reset, Some(code::REFUSED_STREAM));
-    client.frame(&crate::harness::Frame::reset(second, code::CANCEL));
+    client.frame(&Frame::reset(second, code::CANCEL));
     assert_eq!(client.get("/").whole(), (200, "ok".to_owned()));
 }
 
@@ -50,17 +52,71 @@ fn more_fields_than_allowed_are_a_bad_request() {
     assert_eq!(client.get("/").status, 200, "the connection lives");
 }
 
+/// The rest of a head and what follows it.
+fn late_rest(head: &Frame) -> Vec<u8> {
+    head.bytes()[15..].to_vec()
+}
+
 #[test]
-fn a_head_that_does_not_end_in_time_ends_the_connection() {
-    if is_nginx() {
-        // It waits for ever, or for keepalive_timeout.
-        return;
-    }
+fn a_head_that_does_not_end_in_time_ends_its_stream() {
     let server = server("client_header_timeout 1s; return 200 a;").start();
+    let block = literals(&request("GET", "/", ""));
+    let ends = flag::END_HEADERS | flag::END_STREAM;
+    // In the middle of a frame; nginx knows the stream once the frame's head is there.
     let mut client = H2Client::of(&server);
     assert_eq!(client.get("/").status, 200);
-    client.frame(&crate::harness::Frame::new(1, 1, 3, [0x82]));
+    let head = Frame::new(frame_kind::HEADERS, ends, 3, block.clone());
+    client.raw(&head.bytes()[..15]);
+    let wait = |client: &mut H2Client, stream: u32| {
+        client.wait("the reset", |event| match event {
+            Event::Reset { stream: of, code } if *of == stream => Some(*code),
+            _ => None,
+        })
+    };
+    assert_eq!(wait(&mut client, 3), code::PROTOCOL_ERROR);
+    client.raw(&late_rest(&head));
+    client.next_stream();
+    assert_eq!(client.get("/").whole(), (200, "a".to_owned()));
+    if is_nginx() {
+        // Between two frames it waits for ever, or for keepalive_timeout.
+        return;
+    }
+    let stream = client.next_stream();
+    let (first, rest) = block.split_at(5);
+    client.frame(&Frame::new(frame_kind::HEADERS, flag::END_STREAM, stream, first));
+    assert_eq!(wait(&mut client, stream), code::PROTOCOL_ERROR);
+    client.frame(&Frame::new(frame_kind::CONTINUATION, flag::END_HEADERS, stream, rest));
+    assert_eq!(client.get("/").whole(), (200, "a".to_owned()));
+}
+
+#[test]
+fn a_late_head_does_not_keep_a_connection() {
+    if is_nginx() {
+        return;
+    }
+    let server = server("client_header_timeout 1s; keepalive_timeout 1s; return 200 a;").start();
+    let mut client = H2Client::of(&server);
+    assert_eq!(client.get("/").status, 200);
+    client.frame(&Frame::new(frame_kind::HEADERS, flag::END_STREAM, 3, [0x82]));
     client.end();
+    // Another frame whose end is late.
+    let mut client = H2Client::of(&server);
+    assert_eq!(client.get("/").status, 200);
+    client.raw(&Frame::new(frame_kind::PING, 0, 0, [0; 8]).bytes()[..12]);
+    client.end();
+}
+
+#[test]
+fn a_body_that_comes_before_the_small_window_is_known_is_refused() {
+    let backend = Backend::text("ok");
+    let conf = "http2_body_preread_size 1k; location / { proxy_pass http://%backend%; }";
+    let server = server(conf).set("backend", backend.address()).start();
+    // The settings of the server are not acknowledged yet.
+    let mut client = H2Client::of(&server);
+    let stream = client.open(&request("POST", "/", ""), false);
+    assert_eq!(client.answer(stream).reset, Some(code::REFUSED_STREAM));
+    client.settle();
+    assert_eq!(client.post("/", "", &[b'x'; 3000]).whole(), (200, "ok".to_owned()));
 }
 
 #[test]
