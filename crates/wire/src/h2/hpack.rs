@@ -17,8 +17,8 @@ pub use block_writer::BlockWriter;
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 
-/// A block cannot be decoded, after which the tables of both sides may differ. Holds the reason, for
-/// the log.
+/// A block cannot be decoded, after which the tables of both sides may differ. Holds the reason,
+/// for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HpackError(pub &'static str);
 
