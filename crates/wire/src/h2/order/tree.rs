@@ -7,12 +7,12 @@
 //!
 //! A stream is served before those that depend on it; those that depend on the same one share by
 //! their weights. This is fair queueing in each node: a child has a `start` on its parent's virtual
-//! `clock`; a turn moves it on by [`TURN`] divided by its weight, and the child whose turn would end
-//! first is next.
+//! `clock`; a turn moves it on by [`TURN`] divided by its weight, and the child whose turn would
+//! end first is next.
 //!
 //! A peer decides how the tree looks. Whatever it does, an operation takes at most some multiple of
-//! [`TREE_NODES`] steps through memory that lies together, far less than to receive the frame that asks
-//! for it; the frames themselves are limited as others without use.
+//! [`TREE_NODES`] steps through memory that lies together, up to 2 µs; the frames that ask for it are
+//! limited as others without use.
 
 use crate::h2::dependency::Dependency;
 use crate::h2::limits::{TREE_NODES, UNUSED_TREE_NODES};
