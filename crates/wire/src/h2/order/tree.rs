@@ -11,8 +11,8 @@
 //! end first is next.
 //!
 //! A peer decides how the tree looks. Whatever it does, an operation takes at most some multiple of
-//! [`TREE_NODES`] steps through memory that lies together, up to 2 µs; the frames that ask for it are
-//! limited as others without use.
+//! [`TREE_NODES`] steps through memory that lies together, up to 2 µs; the frames that ask for it
+//! are limited as others without use.
 
 use crate::h2::dependency::Dependency;
 use crate::h2::limits::{TREE_NODES, UNUSED_TREE_NODES};
@@ -114,7 +114,8 @@ impl Tree {
         }
     }
 
-    /// Heeds a PRIORITY frame. `is_idle`: the stream was not opened yet, and has a node from now on.
+    /// Heeds a PRIORITY frame. `is_idle`: the stream was not opened yet, and has a node from now
+    /// on.
     pub(crate) fn depend(&mut self, id: u32, is_idle: bool, dependency: Dependency) {
         let place = match self.find(id) {
             None if is_idle => self.add(id),
