@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
+use weir_wire::request::Version;
 
 use super::choose;
 use super::fault::HeadFault;
@@ -99,11 +100,11 @@ pub(super) async fn refuse(request: &mut Request, endpoint: &Held<Endpoint>, fau
 /// Logs the dropped lines of the head.
 fn log_skipped(request: &Request) {
     let head = &request.head;
+    let what = if head.version < Version::HTTP_2 { "header line" } else { "header" };
     for line in &head.skipped {
         let line = weir_wire::shown(line.of(head.bytes()));
-        let message = format!(
-            "client sent invalid header line: \"{line}\" while reading client request headers"
-        );
+        let message =
+            format!("client sent invalid {what}: \"{line}\" while reading client request headers");
         request.log(Level::Info, &message);
     }
 }
@@ -130,7 +131,7 @@ async fn refuse_line(request: &mut Request, endpoint: &Held<Endpoint>) {
         request.length = head.keep_line() as u64;
     }
     request.keepalive = false;
-    HeadFault::of_target().log(request);
+    HeadFault::of_target(request.head.version).log(request);
     phase::finalize(request, Verdict::Status(400)).await;
 }
 

@@ -1,7 +1,7 @@
 //! Faults of request heads.
 
 use weir_engine::error_log::Level;
-use weir_wire::request::{RequestError, RequestFault};
+use weir_wire::request::{RequestError, RequestFault, Version};
 
 use crate::request::Request;
 
@@ -49,8 +49,9 @@ impl HeadFault {
     }
 
     /// A target that is not a path.
-    pub(super) fn of_target() -> Self {
-        let message = format!("client sent invalid request while {LINE}");
+    pub(super) fn of_target(version: Version) -> Self {
+        let doing = if version < Version::HTTP_2 { LINE } else { FIELDS };
+        let message = format!("client sent invalid request while {doing}");
         let (lingers, silent, timed_out, whole_line) = (false, false, false, true);
         Self { status: 400, message, lingers, silent, timed_out, whole_line, foreign: false }
     }
@@ -129,6 +130,9 @@ fn names_http(buf: &[u8]) -> bool {
 /// The action at the start of a head, and at the start of a pipelined one.
 pub(super) const LINE: &str = "reading client request line";
 const PIPELINED_LINE: &str = "reading client pipelined request line";
+
+/// The action behind the request line; in HTTP/2, from the start.
+pub(super) const FIELDS: &str = "reading client request headers";
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@ use super::answer::{answer, refuse};
 use super::choose::Choice;
 use super::close;
 use super::connection::FoundEndpoint;
-use super::fault::HeadFault;
+use super::fault::{FIELDS, HeadFault};
 use super::unended::Unended;
 use crate::client::Exchange;
 use crate::client::exchange::h2::H2;
@@ -41,9 +41,6 @@ pub struct Ask<'a> {
 
 /// The initial capacity for the text of a head, in bytes.
 const USUAL_HEAD: usize = 1024;
-
-/// The action in which faults are logged.
-const READING: &str = "reading client request headers";
 
 thread_local! {
     /// Builds the heads of HTTP/2 requests, with the memory of earlier ones.
@@ -107,7 +104,7 @@ fn begin(
     let built = heads.build(ask.fields, &mut text, &limits, ask.ended, |host| choice.host(host));
     let mut fault = match built {
         Ok(()) => choice.end(&heads.head().host).err(),
-        Err(error) => Some(HeadFault::of(&error, &text, READING)),
+        Err(error) => Some(HeadFault::of(&error, &text, FIELDS)),
     };
     let server = choice.server();
     let captures = choice.captures;

@@ -2,7 +2,7 @@
 
 mod pseudo;
 
-use pseudo::Pseudos;
+use pseudo::{Asked, Pseudos};
 
 use super::builder::Builder;
 use super::error::{Pseudo, PseudoFault, RequestError, RequestFault};
@@ -95,6 +95,9 @@ impl RequestFields {
         let result = self
             .all(block, text, limits, &mut choose)
             .and_then(|()| self.finish(text, limits, ended, &mut choose));
+        if result.is_err() && self.builder.head.protocol.is_empty() {
+            self.begin_refused(text);
+        }
         block.clear();
         result
     }
@@ -229,29 +232,50 @@ impl RequestFields {
 
     /// Writes the request line that the pseudo-fields make up.
     fn begin(&mut self, text: &mut Vec<u8>) -> Result<(), RequestError> {
-        let head = &mut self.builder.head;
         let asked = self.pseudo.complete(text)?;
+        self.write_line(&asked, text);
+        Ok(())
+    }
+
+    /// Writes what is known of a refused head's request line, for the response, logs and variables.
+    #[cold]
+    fn begin_refused(&mut self, text: &mut Vec<u8>) {
+        if let Some(asked) = self.pseudo.partial() {
+            return self.write_line(&asked, text);
+        }
+        let head = &mut self.builder.head;
+        head.method_text = self.pseudo.method();
+        head.method = Method::from_bytes(head.method_text.of(text));
+        self.write_version(text);
+    }
+
+    fn write_line(&mut self, asked: &Asked, text: &mut Vec<u8>) {
         let start = text.len();
         text.extend_from_within(asked.method.range());
         text.push(b' ');
         text.extend_from_within(asked.shown.range());
         text.push(b' ');
         let from = text.len();
-        let Version(version) = self.version;
-        text.extend_from_slice(b"HTTP/");
-        text.extend_from_slice(&[b'0' + (version / 1000) as u8, b'.', b'0' + (version % 10) as u8]);
-        head.protocol = Span::new(from, text.len());
+        self.write_version(text);
+        let head = &mut self.builder.head;
         head.line = Span::new(start, text.len());
         text.extend_from_slice(b"\r\n");
         head.method = Method::from_bytes(asked.method.of(text));
         (head.method_text, head.scheme) = (asked.method, asked.scheme);
-        (head.version, head.connect_protocol) = (self.version, asked.protocol);
+        head.connect_protocol = asked.protocol;
         match asked.path {
             Some((path, scan)) => (head.target, head.scan) = (path, scan),
             // CONNECT has no path; locations see `/`.
             None => head.target = Span::new(from + 4, from + 5),
         }
-        Ok(())
+    }
+
+    fn write_version(&mut self, text: &mut Vec<u8>) {
+        let (start, Version(version)) = (text.len(), self.version);
+        text.extend_from_slice(b"HTTP/");
+        text.extend_from_slice(&[b'0' + (version / 1000) as u8, b'.', b'0' + (version % 10) as u8]);
+        let head = &mut self.builder.head;
+        (head.protocol, head.version) = (Span::new(start, text.len()), self.version);
     }
 
     /// Makes one field of all cookies, in the place of the first.

@@ -54,6 +54,10 @@ impl Pseudos {
             _ => None,
         };
         if let Some(wrong) = wrong {
+            if field == Pseudo::Method && wrong == PseudoFault::Invalid {
+                // Variables show it.
+                self.fields[field as usize] = Some(*entry);
+            }
             let fault = RequestFault::Pseudo { field, wrong };
             return Err(RequestError { fault, span: entry.value });
         }
@@ -102,6 +106,20 @@ impl Pseudos {
             return fail(Pseudo::Path, PseudoFault::Missing);
         };
         Ok(Asked { method, scheme, path: Some((path, self.scan)), shown: path, protocol })
+    }
+
+    /// What a refused request asks for, if its method and path are known.
+    pub(super) fn partial(&self) -> Option<Asked> {
+        let value = |field| self.get(field).map(|entry| entry.value);
+        let (method, path) = (value(Pseudo::Method)?, value(Pseudo::Path)?);
+        let scheme = value(Pseudo::Scheme).unwrap_or_default();
+        let (shown, path) = (path, Some((path, self.scan)));
+        Some(Asked { method, scheme, path, shown, protocol: Span::default() })
+    }
+
+    /// The method; empty if it is not known.
+    pub(super) fn method(&self) -> Span {
+        self.get(Pseudo::Method).map(|entry| entry.value).unwrap_or_default()
     }
 
     fn get(&self, field: Pseudo) -> Option<Entry> {

@@ -166,6 +166,33 @@ fn what_is_left_of_odd_fields() {
     assert_eq!(head.scheme.of(&text), b"https");
 }
 
+/// A refused head still tells what came before its fault.
+#[test]
+fn what_is_known_of_refused_heads() {
+    let rows: [(Fields<'_>, [&[u8]; 4]); 5] = [
+        (
+            &[GET[0], GET[1], GET[3], (":authority", "a b")],
+            [b"GET", b"/", b"HTTP/2.0", b"GET / HTTP/2.0"],
+        ),
+        (&[(":method", "HEAD"), (":path", "x")], [b"HEAD", b"", b"HTTP/2.0", b""]),
+        (&[(":method", "get"), (":path", "/")], [b"get", b"", b"HTTP/2.0", b""]),
+        (&[("accept", "*/*")], [b"", b"", b"HTTP/2.0", b""]),
+        (
+            &[(":method", "CONNECT"), (":scheme", "http"), (":path", "/a?b"), GET[2]],
+            [b"CONNECT", b"/a?b", b"HTTP/2.0", b"CONNECT /a?b HTTP/2.0"],
+        ),
+    ];
+    let mut builder = RequestFields::new(Version::HTTP_2);
+    for (fields, expected) in rows {
+        let (mut text, mut fields) = (Vec::new(), block(fields));
+        builder.build(&mut fields, &mut text, &Limits::default(), true, |_| None).expect_err("no");
+        let head = builder.head();
+        let spans = [head.method_text, head.target, head.protocol, head.line];
+        assert_eq!(spans.map(|span| span.of(&text)), expected);
+        assert_eq!(head.version, Version::HTTP_2);
+    }
+}
+
 /// The server of the host has limits of its own for the following fields.
 #[test]
 fn a_host_chooses_the_rules() {
