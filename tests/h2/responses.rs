@@ -200,3 +200,24 @@ fn subrequests_and_rewrites_work() {
     assert_eq!(client.get("/old/file").whole(), (200, "before-new".to_owned()));
     assert_eq!(client.get("/auth").whole(), (200, "let in".to_owned()));
 }
+
+#[test]
+fn what_has_waited_for_a_subrequest_ends() {
+    let main = content(96_000);
+    let backend = Backend::new({
+        let main = main.clone();
+        move |seen| match seen.target() {
+            "/part" => Reply::ok("part"),
+            _ => Reply::ok(main.clone()),
+        }
+    });
+    let conf = "postpone_output 0; addition_types *; add_before_body /part;";
+    let server = proxy(&backend, conf).start();
+    // What is behind the part waits, and is more than the window of the stream.
+    let mut client = H2Client::of(&server);
+    for _ in 0..5 {
+        let answer = client.get("/");
+        assert!(answer.complete, "{:?} after {} bytes", answer.reset, answer.body.len());
+        assert!(answer.body == [&b"part"[..], &main].concat(), "{} bytes", answer.body.len());
+    }
+}

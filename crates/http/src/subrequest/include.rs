@@ -170,6 +170,8 @@ impl Request {
     /// Sends the queued bytes that the client accepts, and drives included subrequests.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.line.waiting.is_empty() {
+            // The line may have emptied when the queue was full.
+            self.close_line()?;
             let behind = self.comes_behind();
             return self.client.poll_flush_before(cx, behind);
         }
