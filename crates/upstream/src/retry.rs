@@ -143,6 +143,9 @@ pub struct Progress {
     /// Whether the body was not kept (`proxy_request_buffering off`), so that it cannot be sent
     /// again.
     pub body_gone: bool,
+    /// Whether a part of such a body was taken from the client, so that it cannot be sent again
+    /// even if the peer has not begun with the request.
+    pub body_spent: bool,
     /// Milliseconds since the start of the first attempt.
     pub elapsed: u64,
 }
@@ -166,6 +169,7 @@ impl Retry {
         }
         self.causes.contains(wanted)
             && !(progress.request_sent && progress.body_gone)
+            && !progress.body_spent
             && !(self.timeout != 0 && progress.elapsed >= self.timeout)
     }
 }
@@ -180,6 +184,7 @@ mod tests {
         request_sent: true,
         non_idempotent: false,
         body_gone: false,
+        body_spent: false,
         elapsed: 0,
     };
 
@@ -201,6 +206,9 @@ mod tests {
         let bold = Retry { causes: Causes::DEFAULT | Causes::NON_IDEMPOTENT, ..RETRY };
         assert!(bold.goes_on(Causes::ERROR, &post));
         assert!(!bold.goes_on(Causes::ERROR, &Progress { body_gone: true, ..post }));
+        let refused = Progress { request_sent: false, body_gone: true, ..post };
+        assert!(bold.goes_on(Causes::ERROR, &refused));
+        assert!(!bold.goes_on(Causes::ERROR, &Progress { body_spent: true, ..refused }));
     }
 
     #[test]

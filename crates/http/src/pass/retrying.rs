@@ -72,6 +72,7 @@ impl<'a> Retrying<'a> {
             request_sent: sent,
             non_idempotent: matches!(request.method, Method::Post | Method::Lock | Method::Patch),
             body_gone: request.body.content.is_none() && request.body.is_announced(),
+            body_spent: request.body.is_spent(),
             elapsed: clock::millis().saturating_sub(self.started.millis),
         }
     }
