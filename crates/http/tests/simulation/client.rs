@@ -58,11 +58,11 @@ pub(crate) struct Client {
 
 /// The response of one request.
 #[derive(Debug)]
-struct Response {
-    head: Option<Head>,
-    body: Vec<u8>,
+pub(crate) struct Response {
+    pub(crate) head: Option<Head>,
+    pub(crate) body: Vec<u8>,
     /// None if the response is complete.
-    stop: Option<Stop>,
+    pub(crate) stop: Option<Stop>,
 }
 
 impl Client {
@@ -222,12 +222,12 @@ impl Client {
 }
 
 /// The time that a client stays which reads nothing.
-const DEAF: Duration = Duration::from_secs(120);
+pub(crate) const DEAF: Duration = Duration::from_secs(120);
 
 /// Longer than all timeouts of any configuration, and all pauses of upstreams, together.
-const BOUND: Duration = Duration::from_secs(150);
+pub(crate) const BOUND: Duration = Duration::from_secs(150);
 
-fn body_size(random: &mut Rng) -> usize {
+pub(crate) fn body_size(random: &mut Rng) -> usize {
     match random.u8(..8) {
         0..=3 => random.usize(..300),
         4..=6 => random.usize(..6000),
@@ -309,26 +309,26 @@ async fn response(reader: &mut Reader, method: &str) -> Response {
 }
 
 /// Whether the network has done nothing to a connection that its user must notice.
-fn is_well(fate: Fate) -> bool {
+pub(crate) fn is_well(fate: Fate) -> bool {
     !fate.reset && !fate.lost && fate.late < HARMLESS
 }
 
 /// The facts for a verdict.
-struct Judge {
-    id: usize,
+pub(crate) struct Judge {
+    pub(crate) id: usize,
     /// Its place on its connection.
-    place: usize,
+    pub(crate) place: usize,
     /// The configuration in force when the client began to send.
-    begun: usize,
+    pub(crate) begun: usize,
     /// The maximum time that the connection was idle before.
-    idle: Duration,
+    pub(crate) idle: Duration,
     /// Whether the client and its connection have been well.
-    well: bool,
-    old: bool,
+    pub(crate) well: bool,
+    pub(crate) old: bool,
 }
 
 impl Judge {
-    fn verdict(&self, model: &mut Model, response: &Response) -> Result<(), String> {
+    pub(crate) fn verdict(&self, model: &mut Model, response: &Response) -> Result<(), String> {
         let Some(head) = &response.head else { return self.without_response(model, response) };
         if response.stop == Some(Stop::Nonsense) {
             return Err("a malformed response".to_owned());

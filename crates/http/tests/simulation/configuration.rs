@@ -100,7 +100,7 @@ impl Configuration {
             queue: one(random, &["", "queue 1 timeout=2s;", PATIENT, PATIENT]),
             ignores_abort: random.u8(..4) == 0,
             next,
-            http: one(random, &["1.1", "1.1", "1.0"]),
+            http: one(random, &["1.1", "1.1", "1.0", "2", "2"]),
             keepalive_requests: one(random, &[1000, 1000, 1, 2]),
         }
     }
@@ -145,6 +145,7 @@ impl Configuration {
         format!(
             "error_log /errors debug;
              http {{
+                 http2 on;
                  access_log off;
                  limit_conn_zone $binary_remote_addr zone=z{seed}:1m;
                  upstream u {{

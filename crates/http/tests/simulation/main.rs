@@ -1,5 +1,6 @@
-//! Whole requests in virtual time: clients, the proxy's own code and two upstreams over a
-//! simulated network, whose faults and whose time follow from a seed (`weir_engine::sim`).
+//! Whole requests in virtual time: clients of HTTP/1 and HTTP/2, the proxy's own code and two
+//! upstreams of either over a simulated network, whose faults and whose time follow from a seed
+//! (`weir_engine::sim`).
 //!
 //! Each seed gives a configuration, some clients, upstreams with their moods, a network and perhaps
 //! a reload. These promises must hold, whatever happens:
@@ -20,10 +21,13 @@
 mod client;
 mod configuration;
 mod deadlines;
+mod frames;
 mod message;
 mod model;
 mod proxy;
 mod scenario;
+mod stream_client;
+mod stream_upstream;
 mod upstream;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

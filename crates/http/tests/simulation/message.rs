@@ -34,7 +34,7 @@ pub(crate) enum Framing {
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) first: String,
-    fields: Vec<(String, String)>,
+    pub(crate) fields: Vec<(String, String)>,
 }
 
 impl Head {

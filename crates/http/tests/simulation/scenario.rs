@@ -16,6 +16,7 @@ use crate::configuration::Configuration;
 use crate::message::Reader;
 use crate::model::{Model, Shared};
 use crate::proxy::{ADDRESS, Proxy, address};
+use crate::stream_client::StreamClient;
 use crate::upstream;
 
 /// The time after which every deadline has passed.
@@ -112,8 +113,16 @@ async fn scenario(conf: Configuration, quiet: bool, mut random: Rng, log: Arc<Lo
     let before = Census::take();
     let mut clients = Vec::new();
     for number in 0..random.u8(1..=6) {
-        let client = Client::draw(number % 3, quiet, &mut random, &shared);
         let delay = Duration::from_millis(random.u64(..3000));
+        if random.bool() {
+            let client = StreamClient::draw(number % 3, quiet, &mut random, &shared);
+            clients.push(spawn_joined(async move {
+                timer::sleep(delay).await;
+                client.run().await;
+            }));
+            continue;
+        }
+        let client = Client::draw(number % 3, quiet, &mut random, &shared);
         clients.push(spawn_joined(async move {
             timer::sleep(delay).await;
             client.run().await;

@@ -10,6 +10,7 @@ use weir_engine::{spawn, timer};
 
 use crate::message::{Framing, Head, Reader, Stop, chunked, content, say};
 use crate::model::{Given, Shared};
+use crate::stream_upstream;
 
 /// The behaviour of an upstream in one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,9 @@ async fn serve(peer: Rc<Peer>, bad: u32, shared: Shared) {
     let mut reader = Reader::new(&peer);
     let mut is_kept = false;
     while let Ok(head) = reader.head().await {
+        if head.first == "PRI * HTTP/2.0" {
+            return stream_upstream::serve(peer, reader, bad, shared).await;
+        }
         let Some(id) = identify(&head, is_kept, &shared) else { return };
         let mood = sim::draw(|random| match bad > 0 && random.u32(..bad) == 0 {
             true => BAD[random.usize(..BAD.len())],
@@ -94,7 +98,7 @@ async fn serve(peer: Rc<Peer>, bad: u32, shared: Shared) {
 }
 
 /// The number of the request, which must be one that a client has sent.
-fn identify(head: &Head, is_kept: bool, shared: &Shared) -> Option<usize> {
+pub(crate) fn identify(head: &Head, is_kept: bool, shared: &Shared) -> Option<usize> {
     let mut model = shared.borrow_mut();
     let mut words = head.first.split(' ');
     let (method, target) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
@@ -204,7 +208,7 @@ impl Draft {
     }
 }
 
-fn size(random: &mut Rng) -> usize {
+pub(crate) fn size(random: &mut Rng) -> usize {
     match random.u8(..12) {
         0 => 0,
         1..=5 => random.usize(..200),
@@ -355,6 +359,6 @@ async fn end(peer: &Rc<Peer>, reader: &mut Reader, stub: Stub) {
     }
 }
 
-fn pause(millis: u64) -> Duration {
+pub(crate) fn pause(millis: u64) -> Duration {
     Duration::from_millis(sim::draw(|random| random.u64(..millis)))
 }
