@@ -28,6 +28,8 @@ mod messages;
 mod reason;
 #[path = "compare/side.rs"]
 mod side;
+#[path = "compare/streams.rs"]
+mod streams;
 #[path = "compare/text.rs"]
 mod text;
 #[path = "compare/upstream.rs"]
@@ -73,6 +75,8 @@ struct Wanted {
     all: bool,
     /// Print the known faults.
     pending: bool,
+    /// Send everything that HTTP/2 has words for over it.
+    h2: bool,
     /// A corpus of configurations, instead of the cases.
     corpus: Option<PathBuf>,
     /// The number of generated cases, without the written ones.
@@ -95,6 +99,7 @@ fn run() -> Result<(), String> {
             "--part" => wanted.part = true,
             "--all" => wanted.all = true,
             "--pending" => wanted.pending = true,
+            "--h2" => wanted.h2 = true,
             _ => wanted.words.push(argument),
         }
     }
@@ -112,7 +117,10 @@ fn run() -> Result<(), String> {
     }
     let mut as_expected = true;
     if wanted.generated.is_none() {
-        let cases = cases(&folder.join("compare/cases"), &wanted, sides.version)?;
+        let mut cases = cases(&folder.join("compare/cases"), &wanted, sides.version)?;
+        if wanted.h2 {
+            cases.iter_mut().for_each(streams::convert);
+        }
         as_expected = written(&sides, &cases, &wanted, &page);
     }
     let count = match wanted.part {
@@ -122,10 +130,13 @@ fn run() -> Result<(), String> {
     };
     let count = wanted.generated.unwrap_or(count);
     if count > 0 {
-        let cases = generated::cases(wanted.seed.unwrap_or(SEED), count);
+        let mut cases = generated::cases(wanted.seed.unwrap_or(SEED), count);
+        if wanted.h2 {
+            cases.iter_mut().for_each(streams::convert);
+        }
         let found = compare_all(&sides, &cases, wanted.all);
         println!("nginx {}: {}, generated", shown(sides.version), size(&cases));
-        as_expected &= generated::judge(&cases, &found, sides.version, &page);
+        as_expected &= generated::judge(&cases, &found, sides.version, &page, wanted.h2);
     }
     if as_expected { Ok(()) } else { Err("it is not as expected".to_owned()) }
 }
@@ -133,7 +144,12 @@ fn run() -> Result<(), String> {
 /// Compares written cases, and prints the result; whether it is as expected.
 fn written(sides: &Sides, cases: &[Case], wanted: &Wanted, page: &str) -> bool {
     let mut count = Count::default();
-    for (case, differences) in cases.iter().zip(compare_all(sides, cases, wanted.all)) {
+    let found = compare_all(sides, cases, wanted.all);
+    if wanted.h2 {
+        println!("nginx {}: {} over HTTP/2", shown(sides.version), size(cases));
+        return generated::judge(cases, &found, sides.version, page, true);
+    }
+    for (case, differences) in cases.iter().zip(found) {
         judge(case, &differences, sides.version, page, &mut count, wanted.pending);
     }
     println!(

@@ -35,6 +35,8 @@ pub(crate) use client::{Client, Response};
 pub(crate) use directory::Directory;
 pub(crate) use etcd::{Etcd, etcd_is_there};
 pub(crate) use grpc::{GrpcClient, GrpcServer, Library};
+#[allow(unused_imports, reason = "the comparison uses more of it")]
+pub(crate) use h2::H2Answer;
 pub(crate) use h2::{
     Event, Frame, H2Client, H2Upstream, Peer, code, flag, frame_kind, literals, request,
 };

@@ -12,6 +12,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::case::{Exchange, Turn};
+use super::messages::render;
+use super::streams;
 use crate::harness::chunk;
 
 /// The time of silence after which the exchange goes on.
@@ -28,11 +30,17 @@ pub(crate) const PROBE_BODY: &str = "the connection was kept";
 /// The mark of an exchange whose connection stays open without a response.
 pub(crate) const OPEN: &str = "open, and nothing comes";
 
+/// The mark of an exchange whose connection is closed.
+pub(crate) const CLOSED: &str = "closed";
+
+/// The mark of an exchange whose connection takes further requests.
+pub(crate) const KEPT: &str = "kept";
+
 /// The result of an exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Transcript {
-    /// All received bytes except the response to the probe.
-    pub(crate) received: Vec<u8>,
+    /// All that was received except the response to the probe, as text.
+    pub(crate) received: String,
     /// The state of the connection.
     pub(crate) end: &'static str,
     /// The client's port.
@@ -57,6 +65,10 @@ pub(crate) fn run(
     });
     let plain = connect(source, (target, port).into(), used)?;
     let client_port = plain.local_addr()?.port();
+    if exchange.options.contains_key(streams::OPTION) {
+        let (received, end) = streams::talk(exchange, plain);
+        return Ok(Transcript { received, end, port: client_port });
+    }
     let preface = exchange.options.get("proxy").map(|line| super::text::bytes(line, b"\r\n"));
     let mut connection =
         Connection { stream: Stream::Plain(plain), buffer: Vec::new(), position: 0 };
@@ -71,17 +83,18 @@ pub(crate) fn run(
     let end = match end {
         End::Open => OPEN,
         // The choice between the two depends on timing.
-        End::Closed | End::Reset => "closed",
+        End::Closed | End::Reset => CLOSED,
         End::Left => "left",
         End::Probed => match probe_answer(&received) {
             Some(at) => {
                 received.truncate(at);
-                "kept"
+                KEPT
             }
-            None => "closed",
+            None => CLOSED,
         },
     };
-    Ok(Transcript { received, end, port: client_port })
+    let heads: Vec<bool> = exchange.turns.iter().flat_map(|turn| turn.heads.clone()).collect();
+    Ok(Transcript { received: render(&received, &heads), end, port: client_port })
 }
 
 /// The offset of the response to the probe.

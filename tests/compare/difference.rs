@@ -22,6 +22,18 @@ pub(crate) struct Difference {
     pub(crate) whole: String,
 }
 
+impl Difference {
+    /// Whether the case declares it.
+    pub(crate) fn is_declared(&self, case: &Case, version: Version) -> bool {
+        let near = match self.exchange {
+            Some(at) => &case.exchanges[at].reasons,
+            None => &case.reasons,
+        };
+        let mut reasons = near.iter().chain(&case.everywhere);
+        reasons.any(|reason| reason.covers(&self.aspect) && reason.holds(version))
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "{}: {}", self.name, self.aspect)?;

@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 use super::applications::Applications;
 use super::case::{Case, Exchange, Version};
 use super::connection::{self, PROBE_BODY, PROBE_HOST};
-use super::messages::render;
 use super::text::show;
 use super::upstream::Upstream;
 use crate::harness::{Certificate, Directory, Server, Signal, until};
@@ -205,10 +204,9 @@ fn ask(
             upstreams.iter().map(|(_, upstream)| upstream.count()).sum::<usize>() >= count
         });
     }
-    let heads: Vec<bool> = exchange.turns.iter().flat_map(|turn| turn.heads.clone()).collect();
     let mut names = names.clone();
     names.add(outcome.port.to_string(), "%client%");
-    seen.insert("response", names.even_out(&render(&outcome.received, &heads)));
+    seen.insert("response", names.even_out(&outcome.received));
     seen.insert("connection", outcome.end.to_owned());
     let mut requests = Vec::new();
     for (name, upstream) in upstreams {
@@ -346,7 +344,7 @@ impl Lines {
     /// Moves the lines of a connection, by its ports, to the exchange's observations.
     fn assign(&mut self, ports: &str, seen: &mut Aspects) {
         let client = ports.split(':').next().unwrap_or_default();
-        let mut access = String::new();
+        let mut access = Vec::new();
         let mut connections = Vec::new();
         self.access.retain(|(of, line)| {
             if of != ports {
@@ -354,10 +352,15 @@ impl Lines {
             }
             let (connection, line) = line.split_once(' ').unwrap_or((line, ""));
             connections.push(Some(connection.to_owned()));
-            access += &without_sizes(line, &seen["response"]);
-            access.push('\n');
+            access.push(without_sizes(line, &seen["response"]) + "\n");
             false
         });
+        if seen["response"].contains("HTTP/2 ") {
+            // Streams end in any order.
+            access.sort_by_key(|line| {
+                line.lines().find(|line| line.starts_with("number=")).map(str::to_owned)
+            });
+        }
         let mut error = String::new();
         self.error.retain(|(connection, line)| {
             let taken = connection.is_some() && connections.contains(connection);
@@ -367,7 +370,7 @@ impl Lines {
             }
             !taken
         });
-        seen.insert("access log", access);
+        seen.insert("access log", access.concat());
         seen.insert("error log", error);
     }
 
@@ -388,9 +391,10 @@ impl Lines {
     }
 }
 
-/// Byte counts are not compared if they depend on chunks or compression.
+/// Byte counts are not compared if they depend on chunks, compression or frames.
 fn without_sizes(line: &str, response: &str) -> String {
-    let varies = response.contains("\n[chunked: ") || response.contains("[gzip");
+    let marks = ["\n[chunked: ", "[gzip", "HTTP/2 "];
+    let varies = marks.iter().any(|mark| response.contains(mark));
     let fields = line.split('|').filter(|field| !(varies && field.starts_with("bytes=")));
     fields.collect::<Vec<_>>().join("\n")
 }

@@ -8,7 +8,7 @@ mod peer;
 mod server;
 mod wire;
 
-pub(crate) use client::H2Client;
+pub(crate) use client::{H2Answer, H2Client};
 pub(crate) use fields::{literals, request};
 pub(crate) use frame::{Frame, code, flag, frame_kind};
 pub(crate) use peer::{Event, Peer};

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores print their results")]
 
+mod attacks;
 mod bench;
 mod cache_tests;
 mod cargo;
@@ -30,7 +31,8 @@ usage: cargo xtask CHORE
                             end-to-end tests whose names hold it
   compare [--part] [WORD]..  the same requests through nginx and Weir, and what differs; with WORDs, only
                             of cases whose names hold one; --part leaves out what takes its time;
-                            --generated N [--seed N]: only generated cases
+                            --generated N [--seed N]: only generated cases;
+                            --h2: over HTTP/2, as far as it has words for them
   release                   the server as it is shipped: built for what it was seen doing under load
   install [--layout=packages|debian|source] [--like=NGINX] [--quick] [--prefix=DIR] ..
                             builds the server for the places that nginx's `configure` would be
@@ -40,6 +42,7 @@ usage: cargo xtask CHORE
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md
   bench picks               the cost of a server's choice by method, in groups of 3 and 1,000
+  bench attacks [WORD]..    attacks on HTTP/2: what ends them, and what they cost both sides
   balancing                 the simulation of balancing: docs/balancing.md's tables and plots anew
   instructions [--record]   fails if a request takes more instructions than is on record
   nginx-tests DIR [TEST]..  the nginx project's own tests, from a checkout in DIR
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Some((&"compare", rest)) => compare::run(rest),
         Some((&"release", [])) => release::run(),
         Some((&"install", rest)) => install::run(rest),
+        Some((&"bench", ["attacks", rest @ ..])) => attacks::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"balancing", [])) => balancing(),
         Some((&"instructions", rest)) => instructions::run(rest),

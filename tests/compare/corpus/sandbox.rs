@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use super::super::connection;
-use super::super::messages::render;
 use super::super::side::even_out;
 use super::dump::Dump;
 use super::questions::{Question, questions};
@@ -136,8 +135,7 @@ fn ask(folder: &Path, questions: &[Question]) {
         println!("{EXCHANGE}{}", question.exchange.name);
         match connection::run(&question.exchange, question.listen.port, &mut used) {
             Ok(outcome) => {
-                let heads = &question.exchange.turns[0].heads;
-                let text = even_out(&render(&outcome.received, heads));
+                let text = even_out(&outcome.received);
                 let text =
                     text.replace(&own, "%dir%").replace(&outcome.port.to_string(), "%client%");
                 text.lines().for_each(|line| println!(" {}", without_ids(line)));

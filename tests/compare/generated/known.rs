@@ -8,6 +8,9 @@ use super::super::reason::Reason;
 
 const REASONS: &str = include_str!("reasons.txt");
 
+/// Those of exchanges over HTTP/2, in addition.
+const OF_STREAMS: &str = include_str!("streams.txt");
+
 /// Lines in which the sides may differ.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -36,8 +39,9 @@ impl Known {
 }
 
 /// All expected differences from this version of nginx.
-pub(crate) fn all(version: Version) -> Vec<Known> {
-    let known = REASONS.lines().filter_map(Known::parse);
+pub(crate) fn all(version: Version, h2: bool) -> Vec<Known> {
+    let of_streams = if h2 { OF_STREAMS } else { "" };
+    let known = REASONS.lines().chain(of_streams.lines()).filter_map(Known::parse);
     known.filter(|known| known.reason.holds(version)).collect()
 }
 

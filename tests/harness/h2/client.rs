@@ -131,6 +131,27 @@ impl H2Client {
         Self::on(Wire::Plain(tcp(address)), None)
     }
 
+    /// A connection with prior knowledge on this stream.
+    #[allow(dead_code, reason = "the comparison connects itself")]
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        let mut client = Self::on(Wire::Plain(stream), None);
+        client.begin(&[]);
+        client
+    }
+
+    /// A connection of TLS on this stream, by ALPN.
+    ///
+    /// # Errors
+    /// The handshake failed.
+    #[allow(dead_code, reason = "the comparison connects itself")]
+    pub(crate) fn over_tls(stream: TcpStream, host: &str) -> std::io::Result<Self> {
+        let mut wire = Wire::tls(stream, host, &["h2"]);
+        let protocol = wire.handshake()?;
+        let mut client = Self::on(wire, protocol);
+        client.begin(&[]);
+        Ok(client)
+    }
+
     /// A connection of TLS that offers these protocols; with h2, the preface has been sent.
     #[track_caller]
     pub(crate) fn tls(address: &str, host: &str, protocols: &[&str]) -> Self {

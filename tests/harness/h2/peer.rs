@@ -92,6 +92,13 @@ impl Peer {
         self.frame(&Frame::new(kind::HEADERS, flags, stream, fields::literals(fields)))
     }
 
+    /// Ends this side's direction and drops what still comes.
+    #[allow(dead_code, reason = "used by the comparison")]
+    pub(crate) fn finish(&mut self) {
+        let _ = self.wire.socket().shutdown(std::net::Shutdown::Write);
+        while self.next_frame().is_ok() {}
+    }
+
     /// The next frame as it came.
     pub(crate) fn next_frame(&mut self) -> Result<Frame> {
         let deadline = Instant::now() + self.patience;
