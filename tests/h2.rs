@@ -7,6 +7,7 @@ mod basics;
 mod bodies;
 mod faults;
 mod graceful;
+mod lifecycle;
 mod limits;
 mod priority;
 mod responses;

@@ -46,6 +46,7 @@ mod graceful;
 mod grpc_web;
 mod h2;
 mod h2_upstream;
+mod h2_upstream_faults;
 mod header_fields;
 mod headers_more;
 mod health_checks;

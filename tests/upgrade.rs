@@ -8,15 +8,18 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::harness::{
-    Client, Daemon, Load, Port, Server, Setup, Signal, binary, children, is_nginx, send_signal,
-    until, until_some,
+    Client, Daemon, H2Client, Load, Port, Server, Setup, Signal, binary, children, code, is_nginx,
+    send_signal, until, until_some,
 };
 
 /// Requests a second, each on a new connection.
 const RATE: u32 = 100;
 
-/// Clients with a kept connection each.
+/// Clients of either version with a kept connection each.
 const KEEPING: usize = 4;
+
+/// The requests at a time of one of HTTP/2.
+const STREAMS: usize = 5;
 
 /// The pause of such a client between a response and its next request.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -34,6 +37,7 @@ fn daemon(port: &Port, listen: &str) -> Setup {
         "pid %dir%/nginx.pid; error_log %dir%/error.log info; worker_processes 2; events { }
          http {
              access_log off;
+             http2 on;
              keepalive_min_timeout 60s;
              client_body_temp_path %dir%/body;
              proxy_temp_path %dir%/proxy;
@@ -70,7 +74,11 @@ impl Kept {
             let (address, stop) = (address.to_owned(), Arc::clone(&stop));
             std::thread::spawn(move || ask_again(&address, &stop))
         };
-        let threads = (0..KEEPING).map(start).collect();
+        let start_streams = |_| {
+            let (address, stop) = (address.to_owned(), Arc::clone(&stop));
+            std::thread::spawn(move || ask_on_streams(&address, &stop))
+        };
+        let threads = (0..KEEPING).map(start).chain((0..KEEPING).map(start_streams)).collect();
         Self { stop, threads }
     }
 
@@ -100,6 +108,30 @@ fn ask_again(address: &str, stop: &AtomicBool) -> std::io::Result<usize> {
         responses += 1;
         if response.header("Connection") == Some("close") {
             client = Client::try_connect(address)?;
+        }
+        std::thread::park_timeout(PAUSE);
+    }
+    Ok(responses)
+}
+
+/// As [`ask_again`], in HTTP/2: only what GOAWAY says was not processed is asked again.
+fn ask_on_streams(address: &str, stop: &AtomicBool) -> std::io::Result<usize> {
+    let mut client = H2Client::connect(address, &[]);
+    let mut responses = 0;
+    while !stop.load(Ordering::Relaxed) {
+        if client.gone.is_some() {
+            client = H2Client::connect(address, &[]);
+        }
+        let streams: Vec<u32> = (0..STREAMS).map(|_| client.ask("/")).collect();
+        for stream in streams {
+            match (client.try_answer(stream), client.gone) {
+                (Ok(answer), _) if answer.complete && answer.status == 200 => responses += 1,
+                (_, Some((code::NO_ERROR, last))) if stream > last => {}
+                (answer, gone) => {
+                    let what = format!("stream {stream}: {answer:?}, GOAWAY {gone:?}");
+                    return Err(std::io::Error::other(what));
+                }
+            }
         }
         std::thread::park_timeout(PAUSE);
     }
