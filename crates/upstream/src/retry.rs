@@ -167,10 +167,9 @@ impl Retry {
         if progress.request_sent && progress.non_idempotent {
             wanted |= Causes::NON_IDEMPOTENT;
         }
-        self.causes.contains(wanted)
-            && !(progress.request_sent && progress.body_gone)
-            && !progress.body_spent
-            && !(self.timeout != 0 && progress.elapsed >= self.timeout)
+        let lacks_body = progress.body_spent || progress.request_sent && progress.body_gone;
+        let is_late = self.timeout != 0 && progress.elapsed >= self.timeout;
+        self.causes.contains(wanted) && !lacks_body && !is_late
     }
 }
 
