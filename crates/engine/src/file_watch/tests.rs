@@ -30,7 +30,8 @@ impl Drop for Folder {
 /// Whether a change is told. One that is not would be waited for in vain.
 fn told(path: &Path, change: impl FnOnce()) -> bool {
     block_on(async {
-        let watch = FileWatch::new(Way::to(path).unwrap()).unwrap();
+        let watcher = Watcher::here().unwrap();
+        let watch = watcher.maker().watch(path).unwrap();
         change();
         // The kernel has queued the event when the call that caused it returns.
         tokio::select! {
@@ -92,4 +93,67 @@ fn links_in_a_circle_end() {
     let up = folder.at("x/../list");
     fs::create_dir(folder.at("x")).unwrap();
     assert!(told(&up, || fs::write(folder.at("list"), "a").unwrap()));
+}
+
+/// Many files take one instance of inotify, and each is told of its own changes only.
+#[test]
+fn files_share_an_instance() {
+    let folder = Folder::new("shared");
+    let instances = || {
+        let all = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let links = all.filter_map(|entry| fs::read_link(entry.path()).ok());
+        links.filter(|link| link.to_string_lossy().contains("inotify")).count()
+    };
+    let before = instances();
+    block_on(async {
+        let watcher = Watcher::here().unwrap();
+        let watch = |at: usize| {
+            Watcher::here().unwrap().maker().watch(&folder.at(&format!("list{at}"))).unwrap()
+        };
+        let mut watches: Vec<_> = (0..300).map(watch).collect();
+        let twice = watch(7);
+        // Other tests of this process may have some, too.
+        assert!(instances() < before + 50, "{before} and {}", instances());
+        drop(watches.remove(8));
+        fs::write(folder.at("list7"), "a").unwrap();
+        watches[7].changed().await;
+        twice.changed().await;
+        drop((watches.remove(7), twice));
+        let soon = timer::sleep(Duration::from_millis(20));
+        tokio::select! {
+            biased;
+            () = watches[7].changed() => panic!("another file has changed"),
+            () = soon => {}
+        }
+        // The folder is still watched.
+        fs::write(folder.at("list9"), "a").unwrap();
+        watches[7].changed().await;
+        drop(watcher);
+        assert!(Watcher::here().is_ok());
+    });
+}
+
+/// A watch that is made while another one of the same folder goes is not removed with it.
+#[test]
+fn watches_come_and_go_on_threads() {
+    let folder = Folder::new("threads");
+    block_on(async {
+        let watcher = Watcher::here().unwrap();
+        let maker = watcher.maker();
+        let path = folder.at("list");
+        let busy: Vec<_> = (0..4)
+            .map(|_| {
+                let (maker, path) = (maker.clone(), path.clone());
+                std::thread::spawn(move || {
+                    (0..500).for_each(|_| drop(maker.watch(&path).unwrap()));
+                })
+            })
+            .collect();
+        for round in 0..100 {
+            let watch = maker.watch(&path).unwrap();
+            fs::write(&path, round.to_string()).unwrap();
+            watch.changed().await;
+        }
+        busy.into_iter().for_each(|thread| thread.join().unwrap());
+    });
 }

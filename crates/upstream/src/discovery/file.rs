@@ -13,7 +13,7 @@ use std::{
 
 use weir_engine::{
     event_loop::on_a_thread,
-    file_watch::{FileWatch, Way},
+    file_watch::{FileWatch, Watcher},
     os_error::Failed,
     timer,
 };
@@ -22,9 +22,8 @@ use super::{MAX_SIZE, Report, Source, entry::Reader, list};
 use crate::discovery::SourceError;
 
 /// The time between two looks at a file whose changes the kernel does not tell, such as those that
-/// another machine makes, or of more files than it watches for a user (128 by default). Another
-/// file in its place is read at once, and one that is being written when two looks in a row find
-/// the same.
+/// another machine makes, or of more folders than it watches for a user. Another file in its place
+/// is read at once, and one that is being written when two looks in a row find the same.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A FIFO without a writer would block (open(2)).
@@ -34,7 +33,9 @@ const O_NONBLOCK: i32 = 0o4000;
 pub(super) struct Watched {
     path: Arc<Path>,
     reader: Reader,
-    /// `None` before the first look, and if the kernel cannot watch.
+    /// What reads the kernel's events; `None` before the first look, and if it cannot watch.
+    watcher: Option<Watcher>,
+    /// `None` likewise.
     watch: Option<FileWatch>,
     /// What was seen when it was read; `None` before.
     seen: Option<Stamp>,
@@ -70,30 +71,33 @@ impl Stamp {
 
 impl Watched {
     pub(super) fn new(path: Arc<Path>, reader: Reader) -> Self {
-        Self { path, reader, watch: None, seen: None }
+        Self { path, reader, watcher: None, watch: None, seen: None }
     }
 
     async fn look(&mut self) -> Report {
         if self.seen.is_some() {
             self.change().await;
-            // The next one may be the last that the kernel allows.
-            self.watch = None;
         }
+        if self.watcher.is_none() {
+            self.watcher = Watcher::here().ok();
+        }
+        let maker = self.watcher.as_ref().map(Watcher::maker);
         let (path, reader) = (Arc::clone(&self.path), self.reader);
         let looked = on_a_thread(move || {
-            // A change after the way is made is told, and one after the stamp is seen later.
-            let (way, stamp) = (Way::to(&path), Stamp::of(&path));
+            // A change after the watch is made is told, and one after the stamp is seen later.
+            let watch = maker.and_then(|maker| maker.watch(&path).ok());
+            let stamp = Stamp::of(&path);
             let report = match read(&path).and_then(|text| list::read(&text, reader)) {
                 Ok(listing) => Report::List(listing),
                 Err(reason) => Report::Lost(reason),
             };
-            (way, stamp, report)
+            (watch, stamp, report)
         });
-        let Ok((way, stamp, report)) = looked.await else {
+        let Ok((watch, stamp, report)) = looked.await else {
             (self.watch, self.seen) = (None, Some(Stamp::Missing));
             return Report::Lost("no thread could be started".into());
         };
-        self.watch = way.and_then(FileWatch::new).ok();
+        self.watch = watch;
         self.seen = Some(stamp);
         report
     }
