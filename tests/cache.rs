@@ -536,3 +536,20 @@ fn parts_of_a_page_are_kept() {
     }
     assert_eq!(backend.count(), 2);
 }
+
+/// `proxy_pass_header Server` concerns the upstream's response, and not the 412 in place of it.
+#[test]
+fn a_failed_condition_has_a_server_of_its_own() {
+    let backend = Backend::new(|_| Reply::with("200 OK", "ETag: \"a\"\r\nX-Own: 1\r\n", "body"));
+    let locations = "proxy_cache_valid 1m; proxy_pass_header Server; proxy_pass_header Date;
+        location / { proxy_pass http://%backend%; }";
+    let server = Server::http(&http("keys_zone=one:1m", locations));
+    let server = server.set("backend", backend.address()).start();
+    for path in ["/a", "/a", "/b"] {
+        let response = server.get_with(path, "If-Match: \"b\"\r\n");
+        assert_eq!(response.status, 412, "{}", response.head);
+        assert!(response.header("Server").is_some_and(|server| server.starts_with("nginx/")));
+        assert!(response.header("Date").is_some() && response.header("X-Own").is_none());
+    }
+    assert_eq!(server.get("/a").header("Server"), None);
+}

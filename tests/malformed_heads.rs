@@ -1,6 +1,6 @@
 //! Malformed heads: the responding server, its error page, variables and logs.
 
-use crate::harness::{Server, until};
+use crate::harness::{Backend, Server, until};
 
 const REST: &str = "Host: second\r\nConnection: close\r\n\r\n";
 
@@ -118,4 +118,30 @@ fn missing_values_are_logged_as_a_dash() {
         client.rest();
         assert_eq!(&server.wait_lines("access.log", at + 1)[at], line, "{head}");
     }
+}
+
+/// TRACE is refused, but its head is sound: what answers in place of it gets its body, as in nginx.
+#[test]
+fn the_body_of_trace_goes_to_the_error_page() {
+    let backend = Backend::text("page");
+    let server = Server::server(
+        "error_page 405 =200 /page;
+        location / { return 200; }
+        location = /page { proxy_pass http://%backend%; }",
+    );
+    let server = server.set("backend", backend.address()).start();
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n";
+    for framing in ["Content-Length: 5\r\n\r\nabcde", chunked] {
+        let got = server.ask(format!("TRACE /x HTTP/1.1\r\nHost: a\r\n{framing}"));
+        assert_eq!((got.status, got.text()), (200, "page".into()), "{}", got.head);
+        assert_eq!(got.header("Connection"), Some("close"));
+    }
+    for seen in backend.seen() {
+        assert_eq!((&*seen.line, &*seen.body), ("GET /page HTTP/1.1", &b"abcde"[..]));
+    }
+    assert_eq!(backend.seen().len(), 2);
+    until("two lines", || {
+        let line = "client sent TRACE method while reading client request headers";
+        server.error_log().matches(line).count() == 2
+    });
 }

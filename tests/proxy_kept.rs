@@ -222,3 +222,29 @@ fn a_head_whose_upstream_sends_a_body() {
         }
     }
 }
+
+/// A response that only names another (`X-Accel-Redirect`) leaves its connection to the next one.
+#[test]
+fn the_connection_of_a_redirect_within_is_kept() {
+    let backend = Backend::new(|seen| match seen.target() {
+        "/named" => Reply::with("200 OK", "X-Accel-Redirect: /passed\r\n", ""),
+        "/closed" => {
+            Reply::with("200 OK", "X-Accel-Redirect: /passed\r\nConnection: close\r\n", "")
+        }
+        "/long" => {
+            Reply::with("200 OK", "X-Accel-Redirect: /passed\r\n", "a body that nobody gets")
+        }
+        target => Reply::ok(target),
+    });
+    let server = Server::http(
+        "upstream servers { server %backend%; keepalive 1; }
+         server { listen 127.0.0.1:%port%; location / { proxy_pass http://servers; } }",
+    );
+    let server = server.set("backend", backend.address()).start();
+    for (target, is_kept) in [("/named", true), ("/closed", false), ("/long", false)] {
+        let before = backend.seen().len();
+        assert_eq!(server.text(target), "/passed", "{target}");
+        let seen = backend.seen().split_off(before);
+        assert_eq!(seen[0].connection == seen[1].connection, is_kept, "{target}");
+    }
+}

@@ -291,7 +291,7 @@ async fn respond<'a>(
         if let (Some(keep), Verdict::Status(status)) = (keep, verdict) {
             keep.replaced(request, pass, status, true);
         }
-        relay::keep_complete(pass, pick, slot);
+        relay::keep_unread(pass, pick, slot);
         release(request, pass, pick);
         return verdict;
     }
@@ -301,6 +301,8 @@ async fn respond<'a>(
         pick.reached(weir_upstream::Moment::Header, header, outcome, clock::now());
     }
     if let Err(verdict) = headers::process(request, pass, &mut exchange.head) {
+        // What names a file usually has no body of its own.
+        relay::keep_unread(pass, pick, slot);
         release(request, pass, pick);
         return verdict;
     }

@@ -225,6 +225,7 @@ impl Response {
         self.location = None;
         self.headers.clear();
         self.trailers.clear();
+        (self.passes_server, self.passes_date) = (false, false);
         self.expect_trailers = false;
         self.content_length = None;
         self.last_modified = None;

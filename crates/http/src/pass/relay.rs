@@ -283,6 +283,14 @@ pub(super) fn keep_complete(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<
     }
 }
 
+/// Keeps the connection of a response that is judged by its head alone, if it has no body. One that
+/// makes another server's turn leaves none, as in nginx.
+pub(super) fn keep_unread(pass: &Pass<'_>, pick: &Pick<'_>, slot: &mut Option<UpstreamExchange>) {
+    if let Some(exchange) = slot.take_if(|one| one.head.complete || one.head.body.is_done()) {
+        keep_connection(pass, pick, Some(exchange));
+    }
+}
+
 /// Keeps the connection if it is reusable.
 pub(super) fn keep_connection(
     pass: &Pass<'_>,

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use weir_engine::error_log::Level;
+use weir_wire::h1::Method;
 use weir_wire::request::Version;
 
 use super::choose;
@@ -46,8 +47,15 @@ async fn ask_about_client(request: &Request, endpoint: &Endpoint) {
     status::ask(&request.snapshot, endpoint, &request.info, limit, &log).await;
 }
 
-/// The refusal of a request whose connection lacks TLS or a certificate.
+/// The refusal of TRACE, which would show fields of requests to scripts, and of a request whose
+/// connection lacks TLS or a certificate.
 fn lacking(request: &mut Request) -> Option<Verdict> {
+    if request.method == Method::Trace {
+        let message = "client sent TRACE method while reading client request headers";
+        request.log(Level::Info, message);
+        request.keepalive = false;
+        return Some(Verdict::Status(405));
+    }
     let status = crate::tls::verify::refused(request)?;
     request.keepalive = false;
     Some(Verdict::Status(status))

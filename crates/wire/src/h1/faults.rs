@@ -158,7 +158,6 @@ fn requests() {
         ("L018", line("GET ftp://b.test/ HTTP/1.1"), 200),
         ("L019", line("GET a.test:80 HTTP/1.1"), 400),
         ("L020", line("CONNECT a.test:443 HTTP/1.1"), 405),
-        ("L021", line("TRACE / HTTP/1.1"), 405),
         ("L022", line("OPTIONS * HTTP/1.1"), 400),
         ("L023", line("GET / HTTP/2.0"), 505),
         ("L024", line("GET / HTTP/1.2"), 200),

@@ -193,7 +193,6 @@ impl Builder {
             Method::Connect if !matches!(head.framing, Framing::None | Framing::Length(0)) => {
                 fail(RequestFault::ConnectBody)
             }
-            Method::Trace => fail(RequestFault::Trace),
             _ => Ok(()),
         }
     }

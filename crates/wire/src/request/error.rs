@@ -61,8 +61,6 @@ pub enum RequestFault {
     Connect,
     /// CONNECT with a body.
     ConnectBody,
-    /// TRACE, which is never allowed.
-    Trace,
     /// Fields that are too large together.
     LargeFields,
     /// A name that HTTP/2 forbids.
@@ -167,7 +165,7 @@ impl RequestError {
             | RequestFault::LargeFields
             | RequestFault::ManyHeaders => 494,
             RequestFault::TransferEncoding => 501,
-            RequestFault::Connect | RequestFault::Trace => 405,
+            RequestFault::Connect => 405,
             _ => 400,
         }
     }
@@ -217,7 +215,6 @@ impl RequestError {
             }
             RequestFault::Connect => "client sent CONNECT method".into(),
             RequestFault::ConnectBody => "client sent CONNECT request with body".into(),
-            RequestFault::Trace => "client sent TRACE method".into(),
             RequestFault::Pseudo { field, wrong } => self.pseudo_message(field, wrong, buf),
             other => other.message_of_fields(self.span, buf),
         }

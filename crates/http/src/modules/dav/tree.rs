@@ -170,7 +170,8 @@ impl Transfer {
         {
             let mode = folder_mode(self.access);
             let made = DirBuilder::new().recursive(true).mode(mode).create(folder);
-            made.map_err(|error| Failure::new("mkdir()", folder, error, 500))?;
+            // As in nginx, the message names the file.
+            made.map_err(|error| Failure::new("mkdir()", &self.to, error, 500))?;
             moved = fs::rename(&self.from, &self.to);
         }
         if is(&moved, io::ErrorKind::CrossesDevices) {
