@@ -172,6 +172,8 @@ impl Index {
         })
     }
 
+    /// The shard of a digest. It has no secret: whoever fills one shard with chosen keys pushes out
+    /// the entries of that shard alone, with a 16th of the keys that it takes for all of them.
     fn shard(&self, digest: &Digest) -> MutexGuard<'_, Shard> {
         self.part(usize::from(digest.0[0]) & (self.shards.len() - 1))
     }

@@ -120,7 +120,11 @@ pub(super) struct Nodes {
 }
 
 /// A keyed hash of digests, since whoever chooses the keys must not know which ones share a bucket.
-/// Digests are spread already, so one multiplication by secret numbers is enough.
+///
+/// One multiplication by secret numbers is enough: the input is no key but its MD5, of whose 128
+/// bits an attacker can choose some forty, by trying keys. The rest is as if drawn, and both halves
+/// are hidden by a secret before they are multiplied and folded. Keys with the same MD5, which can
+/// be made, share an entry, not a bucket (the file tells them apart, as in nginx).
 #[derive(Debug)]
 struct Secret([u64; 2]);
 

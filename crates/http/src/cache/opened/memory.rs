@@ -199,8 +199,8 @@ pub(crate) fn forget(volume: &Volume, digest: &Digest) {
     MEMORY.with_borrow_mut(|memory| memory.remove(&(volume.number, *digest)));
 }
 
-/// A hash of digests, which are hashes already. Whoever chooses keys so that their digests collide
-/// slows down the search among [`MOST`] at worst.
+/// A hash of digests, which are hashes (MD5) already, without a secret. Whoever tries keys until
+/// their digests collide slows down the search, which is among [`MOST`] at worst.
 #[derive(Default)]
 struct Mixed(u64);
 
