@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use super::applications::Applications;
-use super::case::{Case, Version};
+use super::case::{Case, Exchange, Version};
 use super::side::{self, Aspects, Observations};
 
 /// A difference between both sides.
@@ -18,7 +18,8 @@ pub(crate) struct Difference {
     pub(crate) aspect: String,
     pub(crate) nginx: String,
     pub(crate) weir: String,
-    /// All observations of the exchange on both sides.
+    /// All observations of the exchange on both sides, and its requests, whose lines begin with
+    /// `sent: `.
     pub(crate) whole: String,
 }
 
@@ -98,11 +99,25 @@ pub(crate) fn of(sides: &Sides, case: &Case, all: bool) -> Vec<Difference> {
             nginx.iter().for_each(|(aspect, text)| println!("-- nginx: {aspect}:\n{text}"));
             weir.iter().for_each(|(aspect, text)| println!("-- weir: {aspect}:\n{text}"));
         }
+        let first = differences.len();
         compare(&name, Some(at), nginx, weir, &mut differences);
+        let sent = sent(exchange);
+        differences[first..].iter_mut().for_each(|difference| difference.whole += &sent);
     }
     let name = format!("{}: {}: -", case.theme, case.title);
     compare(&name, None, &nginx.rest, &weir.rest, &mut differences);
     differences
+}
+
+/// The lines of an exchange's requests.
+fn sent(exchange: &Exchange) -> String {
+    let mut lines = String::new();
+    for turn in &exchange.turns {
+        for line in String::from_utf8_lossy(&turn.bytes).lines() {
+            lines += &format!("\nsent: {line}");
+        }
+    }
+    lines
 }
 
 fn failed(panic: &(dyn std::any::Any + Send)) -> Observations {

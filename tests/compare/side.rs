@@ -37,7 +37,8 @@ const LOG: &str = r#"log_format compare escape=json '$realip_remote_port:$server
     'type=$sent_http_content_type|size=$sent_http_content_length|location=$sent_http_location|'
     'upstream=$upstream_addr|upstream status=$upstream_status|'
     'upstream length=$upstream_response_length|'
-    'upstream bytes=$upstream_bytes_sent,$upstream_bytes_received|';
+    'upstream bytes=$upstream_bytes_sent,$upstream_bytes_received|'
+    'cache=$upstream_cache_status|';
     access_log %dir%/compare.log compare;
 "#;
 
@@ -267,10 +268,26 @@ impl Names {
     fn even_out(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (value, name) in &self.0 {
-            text = text.replace(value, name);
+            text = replace_whole(&text, value, name);
         }
         even_out(&text)
     }
+}
+
+/// Replaces a value where it is no part of a longer number or word, such as a port.
+fn replace_whole(text: &str, value: &str, name: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(value) {
+        let (before, after) = (&rest[..at], &rest[at + value.len()..]);
+        let joins = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let joined = value.bytes().all(|byte| byte.is_ascii_digit())
+            && (joins(before.bytes().last()) || joins(after.bytes().next()));
+        out += before;
+        out += if joined { value } else { name };
+        rest = after;
+    }
+    out + rest
 }
 
 /// Removes times, versions and random numbers.
@@ -399,15 +416,36 @@ fn without_sizes(line: &str, response: &str) -> String {
     fields.collect::<Vec<_>>().join("\n")
 }
 
+/// The length in bytes up to which messages are compared.
+const LONGEST_ERROR: usize = 1900;
+
 /// Splits a line into `[level] message` and the number of its connection.
 fn error_line(line: &str) -> (Option<String>, String) {
     let Some((level, rest)) = line.split_once(" [").and_then(|(_, rest)| rest.split_once("] "))
     else {
         return (None, line.to_owned());
     };
-    let rest = rest.split_once(": ").map_or(rest, |(_, rest)| rest);
+    let mut rest = rest.split_once(": ").map_or(rest, |(_, rest)| rest);
+    if rest.len() > LONGEST_ERROR {
+        // Where a long line is cut off depends on the digits of the process number before it.
+        let end = (0..=LONGEST_ERROR).rfind(|&at| rest.is_char_boundary(at)).unwrap_or(0);
+        rest = &rest[..end];
+    }
     match rest.strip_prefix('*').and_then(|rest| rest.split_once(' ')) {
         Some((number, message)) => (Some(number.to_owned()), format!("[{level}] {message}")),
         None => (None, format!("[{level}] {rest}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_within_numbers_stay() {
+        let even = |text| replace_whole(text, "3456", "%port%");
+        assert_eq!(even("a:3456/ 3456"), "a:%port%/ %port%");
+        assert_eq!(even("0123456789 a3456 3456b"), "0123456789 a3456 3456b");
+        assert_eq!(replace_whole("x/dir1/dir", "/dir", "%"), "x%1%");
     }
 }

@@ -99,7 +99,8 @@ const REPEATED: &[&str] =
     &["add_header", "_param", "_set_header", "_hide_header", "_pass_header", "error_page", "if ("];
 
 fn location(rng: &mut Rng, modifier: &str, path: &str, is_cached: bool) -> String {
-    let is_pattern = modifier.starts_with('~');
+    // Neither patterns nor named locations may pass requests to another path.
+    let is_pattern = modifier.starts_with('~') || path.starts_with(['@', '~']);
     let mut out = some(rng, LOCATION, 2);
     let is_php = path.contains("php") && rng.u8(..4) > 0;
     match if is_php { 6 } else { rng.u8(..12) } {

@@ -11,30 +11,41 @@ const REASONS: &str = include_str!("reasons.txt");
 /// Those of exchanges over HTTP/2, in addition.
 const OF_STREAMS: &str = include_str!("streams.txt");
 
+/// Further lines of Weir, where nginx ends the connection earlier.
+const MORE: &str = "...";
+
 /// Lines in which the sides may differ.
 #[derive(Debug)]
 pub(crate) struct Known {
-    /// Texts of which the configuration or the observations of the exchange contain one.
-    when: Vec<String>,
-    /// The starts of these lines; an empty one for any line.
+    /// Lists of texts; of one list, the configuration, the requests or the observations of the
+    /// exchange contain all.
+    when: Vec<Vec<String>>,
+    /// The starts of these lines; an empty one for any line. [`MORE`] stands for lines that
+    /// only Weir has.
     lines: Vec<String>,
     reason: Reason,
 }
 
 impl Known {
-    /// Parses `TEXTS | LINES | ASPECTS: REASON`; lists are separated by `, `.
+    /// Parses `TEXTS | LINES | ASPECTS: REASON`; lists are separated by `, `, and texts that must
+    /// all be there by ` + `. A `$` is the end of a line.
     fn parse(line: &str) -> Option<Self> {
         let mut parts = line.splitn(3, " | ").filter(|_| !line.starts_with('#'));
         let list = |text: &str| -> Vec<String> {
             text.split(", ").map(|item| item.replace('*', "").trim().to_owned()).collect()
         };
-        let (when, lines) = (list(parts.next()?), list(parts.next()?));
+        let all = |text: String| -> Vec<String> {
+            text.split(" + ").map(|text| text.replace('$', "\n")).collect()
+        };
+        let when = list(parts.next()?).into_iter().map(all).collect();
+        let lines = list(parts.next()?);
         Some(Self { when, lines, reason: Reason::parse(parts.next()?) })
     }
 
     fn holds(&self, conf: &str, difference: &Difference) -> bool {
         let is_there = |text: &String| conf.contains(text) || difference.whole.contains(text);
-        self.reason.covers(&difference.aspect) && self.when.iter().any(is_there)
+        let are_there = |all: &Vec<String>| all.iter().all(is_there);
+        self.reason.covers(&difference.aspect) && self.when.iter().any(are_there)
     }
 }
 
@@ -61,8 +72,16 @@ pub(crate) fn reasons<'a>(
             .map(str::to_owned)
             .collect()
     };
-    let is_explained = rest(&difference.nginx) == rest(&difference.weir);
+    let (nginx, weir) = (rest(&difference.nginx), rest(&difference.weir));
+    let may_go_on = holding.iter().any(|known| known.lines.iter().any(|line| line == MORE));
+    let is_explained = nginx == weir || may_go_on && is_within(&nginx, &weir);
     is_explained.then(|| holding.iter().map(|known| &known.reason).collect())
+}
+
+/// Whether all lines of one list are in another, in their order.
+fn is_within(part: &[String], whole: &[String]) -> bool {
+    let mut whole = whole.iter();
+    part.iter().all(|line| whole.any(|other| other == line))
 }
 
 /// Counts the differences by reason.
@@ -117,5 +136,18 @@ mod tests {
         let missed = Difference { whole: String::new(), ..difference("size=1", "size=2") };
         assert!(!explained("", &missed));
         assert!(explained("slow", &missed));
+
+        let both = [Known::parse("HIT + status=4$, b | * | response: So.").unwrap()];
+        let holds = |whole: &str| {
+            let difference = Difference { whole: whole.to_owned(), ..difference("x", "y") };
+            reasons(&both, "", &difference).is_some_and(|found| !found.is_empty())
+        };
+        let more = [Known::parse("HIT | completion=, ... | response: So.").unwrap()];
+        let goes_on = |nginx, weir| reasons(&more, "", &difference(nginx, weir)).is_some();
+        assert!(goes_on("a\ncompletion=", "a\ncompletion=OK\nb\nc"));
+        assert!(!goes_on("a\nb", "a\nc") && !goes_on("a\nb", "a"));
+
+        assert!(holds("HIT\nstatus=4\n") && holds("b"));
+        assert!(!holds("HIT\nstatus=40\n") && !holds("status=4\n"));
     }
 }
