@@ -103,3 +103,24 @@ fn a_demo_that_nobody_reads_cleans_up() {
     demo.lines = None;
     assert!(demo.end());
 }
+
+/// Not even a killed demo leaves its Weir behind.
+#[test]
+fn a_killed_demo_leaves_no_server() {
+    if is_nginx() {
+        return;
+    }
+    let mut demo = Demo::start("3600");
+    demo.until("1. ");
+    let started = children(demo.child.id());
+    assert!(!started.is_empty());
+    let workers: Vec<u32> = started.iter().flat_map(|&master| children(master)).collect();
+    demo.child.kill().unwrap();
+    demo.child.wait().unwrap();
+    let runs = |&process: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+        stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    until("the end of its server", || !started.iter().chain(&workers).any(runs));
+    let _ = std::fs::remove_dir_all(demo.folder());
+}

@@ -23,15 +23,17 @@ impl Weir {
         let mut prefix = folder.as_os_str().to_owned();
         prefix.push("/");
         let binary: PathBuf = std::env::current_exe()?;
-        let child = Command::new(binary)
+        let mut command = Command::new(binary);
+        command
             .arg("-p")
             .arg(prefix)
             .args(["-c", "nginx.conf", "-e", "logs/error.log", "-g", "daemon off;"])
             .stdin(Stdio::null())
             // Ctrl-C is for the demo, which then ends its children in their order.
-            .process_group(0)
-            .spawn()?;
-        let mut weir = Self(child);
+            .process_group(0);
+        // Also if the demo is killed.
+        weir_sys::process::end_with_parent(&mut command);
+        let mut weir = Self(command.spawn()?);
         let begun = Instant::now();
         while TcpStream::connect(front).is_err() {
             if weir.0.try_wait()?.is_some() || begun.elapsed() > START {
