@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::{Failure, cargo};
 
-/// A program, or another file by its path, and its package.
+/// A program, or another file by its path, and its package. A `*` at the end of a program's name
+/// stands for a version, which depends on the release of Debian.
 pub(crate) type Needed = (&'static str, &'static str);
 
 /// For end-to-end tests.
@@ -23,7 +24,7 @@ pub(crate) const TESTS: &[Needed] = &[
     ("nghttp", "nghttp2-client"),
     ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
-    ("php-fpm8.2", "php-fpm"),
+    ("php-fpm*", "php-fpm"),
     ("/usr/lib/python3/dist-packages/flask/app.py", "python3-flask"),
     ("/usr/lib/python3/dist-packages/grpc/__init__.py", "python3-grpcio"),
     ("uwsgi", "uwsgi-core"),
@@ -34,7 +35,7 @@ pub(crate) const TESTS: &[Needed] = &[
 pub(crate) const COMPARE: &[Needed] = &[
     ("nginx", "nginx"),
     ("openssl", "openssl"),
-    ("php-fpm8.2", "php-fpm"),
+    ("php-fpm*", "php-fpm"),
     ("uwsgi", "uwsgi-core"),
     ("uwsgi_python3", "uwsgi-plugin-python3"),
 ];
@@ -95,10 +96,26 @@ pub(crate) fn install(needed: &[Needed]) -> Result<(), Failure> {
 pub(crate) fn is_installed(program: &str) -> bool {
     // sbin is not on every user's path.
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    path.split(':').any(|folder| Path::new(folder).join(program).is_file())
+    let Some(start) = program.strip_suffix('*') else {
+        return path.split(':').any(|folder| Path::new(folder).join(program).is_file());
+    };
+    let begins = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with(start);
+    let folders = path.split(':').filter_map(|folder| std::fs::read_dir(folder).ok());
+    folders.flatten().flatten().any(begins)
 }
 
 fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output();
     output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_a_version() {
+        assert!(is_installed("sh") && is_installed("s*") && is_installed("/bin/sh"));
+        assert!(!is_installed("no-such-program") && !is_installed("no-such-program*"));
+    }
 }
