@@ -41,9 +41,10 @@ use crate::snapshot::Snapshot;
 /// The time for a client to learn of the end of its connection before streams are refused.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// The maximum payload of a received frame, in bytes: the least that RFC 9113 allows. Larger ones
-/// gain nothing, and are held back until they are complete.
-const LARGEST_FRAME: u32 = 16 * 1024;
+/// The maximum payload of a received frame, in bytes. Bodies are handed on as they come, and heads
+/// have limits of their own, so no memory depends on it; clients that build a whole frame before
+/// they send it should not be led to build large ones.
+const LARGEST_FRAME: u32 = 128 * 1024;
 
 /// The maximum payload of a sent frame that a location may want, in bytes.
 const LARGEST_CHUNK: u32 = (1 << 24) - 1;

@@ -97,8 +97,11 @@ impl Connection {
     pub fn new(config: Config) -> Self {
         let mut output = Output::default();
         let out = output.end();
+        let mut decoder = Decoder::new(HEADER_TABLE);
         if config.role == Role::Client {
             out.extend_from_slice(PREFACE);
+            // Servers that pad so work behind nginx.
+            decoder.allow_long_padding();
         }
         write::settings(out, settings::own(&config));
         let window = config.connection_window.clamp(INITIAL_WINDOW, MAX_WINDOW);
@@ -122,7 +125,7 @@ impl Connection {
             is_acknowledged: false,
             send_window: SendWindow::new(INITIAL_WINDOW),
             receive_window: ReceiveWindow::new(window, window),
-            decoder: Decoder::new(HEADER_TABLE),
+            decoder,
             encoder: Encoder::new(HEADER_TABLE),
             fields: FieldBlock::default(),
             output,

@@ -23,6 +23,9 @@ pub(crate) const SMALL_CHUNK: usize = 1024;
 /// at some 4 KiB, so that a head of 64 KiB has no more.
 pub(crate) const CONTINUATIONS: u32 = 16;
 
+/// The same for a head of an upstream, which may have 1 MiB (`proxy_buffer_size`).
+pub(crate) const CONTINUATIONS_OF_UPSTREAMS: u32 = 64;
+
 /// The bytes that compression may add to a head: the representation of a field has at most so many
 /// bytes beside its name and value, if a sender does not lengthen integers on purpose.
 pub(crate) const FIELD_OVERHEAD: u32 = 8;

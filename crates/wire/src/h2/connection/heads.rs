@@ -102,8 +102,11 @@ impl Connection {
         self.spend(cost::POINTLESS)?;
         self.block.continuations += 1;
         let length = self.block.bytes.len() + payload.len();
-        if self.block.continuations > limits::CONTINUATIONS || length > self.block_limit() as usize
-        {
+        let most = match self.config.role {
+            Role::Server => limits::CONTINUATIONS,
+            Role::Client => limits::CONTINUATIONS_OF_UPSTREAMS,
+        };
+        if self.block.continuations > most || length > self.block_limit() as usize {
             return Err(TOO_LONG);
         }
         self.block.bytes.extend_from_slice(payload);

@@ -18,6 +18,8 @@ pub struct Decoder {
     /// Whether the next block must begin with another size, since the table exceeded a lower
     /// setting.
     size_due: bool,
+    /// The maximum number of bits behind a string in Huffman codes.
+    most_padding: u32,
 }
 
 impl Decoder {
@@ -26,7 +28,14 @@ impl Decoder {
     pub fn new(size: u32) -> Self {
         debug_assert!(size <= TABLE_MAX);
         let allowed = size.min(TABLE_MAX) as usize;
-        Self { table: Table::new(allowed), allowed, size_due: false }
+        let most_padding = huffman::SHORT_PADDING;
+        Self { table: Table::new(allowed), allowed, size_due: false, most_padding }
+    }
+
+    /// Allows whole bytes of padding behind strings in Huffman codes, against RFC 7541 section 5.2:
+    /// up to 29 bits, one less than the code that must not occur.
+    pub fn allow_long_padding(&mut self) {
+        self.most_padding = huffman::LONG_PADDING;
     }
 
     /// Heeds another setting of our side (up to [`TABLE_MAX`]), once the peer has acknowledged it.
@@ -131,7 +140,7 @@ impl Decoder {
         let start = out.begin();
         let known = self.name(index, input, out)?;
         let mark = out.end_name(start);
-        let clean = string(input, out.bytes_mut())?;
+        let clean = string(input, self.most_padding, out.bytes_mut())?;
         let (name, value) = out.open(mark);
         let (known, plain_name) = match known {
             Some((known, plain)) => (known, plain || FieldBlock::is_plain_name(name)),
@@ -154,7 +163,7 @@ impl Decoder {
         out: &mut FieldBlock,
     ) -> Result<Option<(Known, bool)>, HpackError> {
         if index == 0 {
-            string(input, out.bytes_mut())?;
+            string(input, self.most_padding, out.bytes_mut())?;
             return Ok(None);
         }
         if let Some(field) = FIELDS.get(index - 1) {
@@ -176,7 +185,7 @@ fn append(out: &mut Vec<u8>, [head, tail]: [&[u8]; 2]) {
 /// Appends the text of a string (RFC 7541 section 5.2). Returns whether it surely has no control
 /// bytes.
 #[inline]
-fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, HpackError> {
+fn string(input: &mut &[u8], most_padding: u32, out: &mut Vec<u8>) -> Result<bool, HpackError> {
     let Some(&first) = input.first() else {
         return Err(HpackError("the block ends in a field"));
     };
@@ -186,7 +195,7 @@ fn string(input: &mut &[u8], out: &mut Vec<u8>) -> Result<bool, HpackError> {
     };
     *input = rest;
     if first >= 0x80 {
-        return huffman::decode(text, out);
+        return huffman::decode(text, most_padding, out);
     }
     out.extend_from_slice(text);
     Ok(false)

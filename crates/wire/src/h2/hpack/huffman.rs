@@ -5,7 +5,7 @@
 
 mod decode;
 
-pub(super) use decode::decode;
+pub(super) use decode::{LONG_PADDING, SHORT_PADDING, decode};
 
 /// The lengths of the codes of bytes and, last, of the end of a string, in bits.
 const LENGTHS: [u8; 257] = [
@@ -157,7 +157,7 @@ mod tests {
                     assert_eq!(length.is_some(), encoded_len(&text) < text.len());
                     coded.truncate(encoded_len(&text));
                     let mut decoded = b"kept".to_vec();
-                    decode(&coded, &mut decoded).expect("valid");
+                    decode(&coded, SHORT_PADDING, &mut decoded).expect("valid");
                     assert_eq!(decoded, [b"kept", &text[..]].concat());
                 }
             }

@@ -62,6 +62,33 @@ fn heads_bodies_and_trailers() {
     assert_eq!(kinds, [kind::HEADERS], "nothing is left to be said");
 }
 
+/// What is a fault of a client (`rules.rs`) is none of an upstream.
+#[test]
+fn long_padding_of_a_string_is_taken() {
+    let mut client = client();
+    get(&mut client);
+    let padded = headers(1, WHOLE, b"\x88\x40\x01a\x82\x1f\xff");
+    assert_eq!(receive(&mut client, &padded, 0), Ok(vec![Seen::Head(1, true)]));
+    assert_eq!(client.fields().get(b"a"), Some(&b"a"[..]));
+}
+
+#[test]
+fn heads_in_many_parts() {
+    let most = limits::CONTINUATIONS_OF_UPSTREAMS as usize;
+    for (parts, good) in [(most, true), (most + 1, false)] {
+        let mut client = client();
+        get(&mut client);
+        let mut input = headers(1, 0, OK);
+        for part in 1..=parts {
+            let flags = if part == parts { HEADERS_END } else { 0 };
+            input.extend(frame(kind::CONTINUATION, flags, 1, &[]));
+        }
+        let expected =
+            if good { Ok(vec![Seen::Head(1, false)]) } else { Err(ErrorCode::ENHANCE_YOUR_CALM) };
+        assert_eq!(receive(&mut client, &input, 0), expected, "{parts}");
+    }
+}
+
 #[test]
 fn faults_of_a_server() {
     const PROTOCOL: ErrorCode = ErrorCode::PROTOCOL_ERROR;

@@ -174,7 +174,7 @@ fn header_blocks() {
         ),
         (
             "long padding of a string",
-            vec![input(&[headers(1, WHOLE, b"\x82\x86\x84\x41\x82\x1f\xff\xff")])],
+            vec![input(&[headers(1, WHOLE, b"\x82\x86\x84\x41\x82\x1f\xff")])],
             Gone(COMPRESSION),
         ),
         ("other frame in a block", vec![input(&[headers(1, END, GET), ping(0)])], Gone(PROTOCOL)),

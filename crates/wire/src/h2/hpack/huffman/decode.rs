@@ -96,19 +96,34 @@ const AT_ONCE: u32 = 4;
 /// The number of bytes behind the text that are written to.
 const SLACK: usize = 8;
 
-/// Appends the text of a coded string. Returns whether it surely has no control bytes.
-pub(in super::super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<bool, HpackError> {
+/// The padding of a string, in bits, that RFC 7541 section 5.2 allows: what is left of a byte.
+pub(in super::super) const SHORT_PADDING: u32 = 7;
+
+/// The padding that cannot be mistaken for anything else: one bit less than the code of the end.
+pub(in super::super) const LONG_PADDING: u32 = LONGEST as u32 - 1;
+
+/// Appends the text of a coded string with at most `most_padding` bits behind it. Returns whether it
+/// surely has no control bytes.
+pub(in super::super) fn decode(
+    coded: &[u8],
+    most_padding: u32,
+    out: &mut Vec<u8>,
+) -> Result<bool, HpackError> {
     let start = out.len();
     // The shortest codes have five bits.
     out.resize(start + coded.len() * 8 / 5 + SLACK, 0);
-    let result = decode_into(coded, &mut out[start..]);
+    let result = decode_into(coded, most_padding, &mut out[start..]);
     out.truncate(start + result.as_ref().map_or(0, |(length, _)| *length));
     result.map(|(_, clean)| clean)
 }
 
 /// Decodes into room for all symbols and [`SLACK`]; returns their number, and whether all of them
 /// have short codes, as no control byte has.
-fn decode_into(coded: &[u8], room: &mut [u8]) -> Result<(usize, bool), HpackError> {
+fn decode_into(
+    coded: &[u8],
+    most_padding: u32,
+    room: &mut [u8],
+) -> Result<(usize, bool), HpackError> {
     let mut bits = Bits { input: coded, window: 0, held: 0 };
     let (mut at, mut clean) = (0, true);
     loop {
@@ -138,7 +153,7 @@ fn decode_into(coded: &[u8], room: &mut [u8]) -> Result<(usize, bool), HpackErro
             bits.skip(u32::from(row.bits));
             continue;
         }
-        match one(&mut bits)? {
+        match one(&mut bits, most_padding)? {
             Some(symbol) => {
                 room[at] = symbol;
                 clean &= row.count > 0;
@@ -151,11 +166,11 @@ fn decode_into(coded: &[u8], room: &mut [u8]) -> Result<(usize, bool), HpackErro
 
 /// The next symbol, by comparing with the limits of all lengths; None at the end.
 #[inline(never)]
-fn one(bits: &mut Bits<'_>) -> Result<Option<u8>, HpackError> {
+fn one(bits: &mut Bits<'_>, most_padding: u32) -> Result<Option<u8>, HpackError> {
     let next = (bits.window >> 32) as u32;
     let length = (5..LONGEST).find(|&length| next < LIMITS[length]).unwrap_or(LONGEST);
     if length as u32 > bits.held {
-        return end(bits);
+        return end(bits, most_padding);
     }
     let place = i64::from(next >> (32 - length)) + OFFSETS[length];
     match SYMBOLS.get(place as usize) {
@@ -168,9 +183,9 @@ fn one(bits: &mut Bits<'_>) -> Result<Option<u8>, HpackError> {
 }
 
 /// Checks the padding.
-fn end(bits: &Bits<'_>) -> Result<Option<u8>, HpackError> {
-    if bits.held >= 8 {
-        return Err(HpackError("a string has more than seven bits of padding, or is cut"));
+fn end(bits: &Bits<'_>, most_padding: u32) -> Result<Option<u8>, HpackError> {
+    if bits.held > most_padding {
+        return Err(HpackError("a string has too many bits of padding, or is cut"));
     }
     if bits.held > 0 && bits.window != u64::MAX << (64 - bits.held) {
         return Err(HpackError("a string's padding is not all ones"));
@@ -183,8 +198,12 @@ mod tests {
     use super::*;
 
     fn run(coded: &[u8]) -> Result<Vec<u8>, &'static str> {
+        run_with(SHORT_PADDING, coded)
+    }
+
+    fn run_with(most_padding: u32, coded: &[u8]) -> Result<Vec<u8>, &'static str> {
         let mut out = Vec::new();
-        let result = decode(coded, &mut out);
+        let result = decode(coded, most_padding, &mut out);
         assert!(result.is_ok() || out.is_empty(), "nothing is left of a broken string");
         result.map(|_| out).map_err(|error| error.0)
     }
@@ -195,13 +214,31 @@ mod tests {
         assert_eq!(run(&[0b0000_0111]), Ok(b"0".to_vec()));
         assert_eq!(run(&[0b0000_0011]), Err("a string's padding is not all ones"));
         assert_eq!(run(&[0b0000_0000]), Err("a string's padding is not all ones"));
-        let long = Err("a string has more than seven bits of padding, or is cut");
+        let long = Err("a string has too many bits of padding, or is cut");
         assert_eq!(run(&[0b0000_0111, 0xff]), long);
         assert_eq!(run(&[0xff]), long);
         assert_eq!(run(&[0xff, 0xff, 0xff]), long);
         // A code of 28 bits (2), cut.
         assert_eq!(run(&[0xff, 0xff, 0xfe, 0x2f]), Ok(vec![2]));
         assert_eq!(run(&[0xff, 0xff, 0xfe]), long);
+    }
+
+    /// Whole bytes of padding, up to what would be the code of the end.
+    #[test]
+    fn long_padding() {
+        let run = |coded: &[u8]| run_with(LONG_PADDING, coded);
+        let end = Err("a string has the code of its end");
+        for (text, coded) in [(&b""[..], &[][..]), (b"0", &[0b0000_0111]), (b"&", &[0xf8])] {
+            for bytes in 0..=3 {
+                let padded = [coded, &[0xff; 3][..bytes]].concat();
+                assert_eq!(run(&padded), Ok(text.to_vec()), "{padded:x?}");
+            }
+            let padded = [coded, &[0xff; 4]].concat();
+            assert_eq!(run(&padded), end, "{padded:x?}");
+        }
+        for cut in [&[0xff, 0xff, 0xfe][..], &[0b0000_0111, 0xfe]] {
+            assert_eq!(run(cut), Err("a string's padding is not all ones"), "{cut:x?}");
+        }
     }
 
     #[test]
@@ -226,7 +263,7 @@ mod tests {
             for text in [vec![byte], [b"abcdefgh", &[byte][..], b"abcdefgh"].concat()] {
                 let (mut coded, mut out) = (Vec::new(), Vec::new());
                 coded_form(&text, &mut coded);
-                let clean = decode(&coded, &mut out).expect("valid");
+                let clean = decode(&coded, SHORT_PADDING, &mut out).expect("valid");
                 assert!(!clean || crate::header::is_clean_value(&text), "{byte}");
                 assert!(clean || !byte.is_ascii_alphanumeric(), "{byte}");
             }

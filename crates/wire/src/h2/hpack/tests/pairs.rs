@@ -145,6 +145,17 @@ fn broken_blocks() {
 }
 
 #[test]
+fn padding_of_a_string_has_the_length_that_is_allowed() {
+    let long = HpackError("a string has too many bits of padding, or is cut");
+    for block in [&[0x44, 0x82, 0x07, 0xff][..], &[0x40, 0x82, 0x07, 0xff, 1, b'a']] {
+        let mut decoder = Decoder::new(4096);
+        assert_eq!(decode(&mut decoder, block), Err(long), "{block:?}");
+        decoder.allow_long_padding();
+        assert_eq!(decode(&mut decoder, block).map(|fields| fields.len()), Ok(1), "{block:?}");
+    }
+}
+
+#[test]
 fn a_lowered_setting_requires_a_size_update() {
     let mut decoder = Decoder::new(4096);
     assert!(decode(&mut decoder, &[0x82]).is_ok());
