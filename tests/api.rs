@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Reply, Response, Server, Setup, until};
+use crate::harness::{Backend, H2Upstream, Reply, Response, Server, Setup, until};
 
 /// A server with an API at `/api`, and `conf` in `http`.
 fn setup(conf: &str, server: &str) -> Setup {
@@ -222,6 +222,22 @@ fn groups_show_their_peers() {
     assert_eq!(refusal(&fixed, 400), "UpstreamStatic");
     let none = server.api("GET", "http/upstreams/none", "");
     assert_eq!(refusal(&none, 404), "UpstreamNotFound");
+}
+
+/// Connections of HTTP/2 that requests share count as kept while they serve none.
+#[test]
+fn idle_connections_of_http2_are_kept_ones() {
+    let upstream = H2Upstream::echo();
+    let group = "upstream u { zone u 64k; server %upstream%; keepalive 2; }";
+    let pass = "location / { proxy_http_version 2; proxy_pass http://u; }
+                location /calls { grpc_pass grpc://u; }";
+    let server = setup(group, pass).set("upstream", upstream.address()).start();
+    let kept = || get(&server, "http/upstreams/u")["keepalive"].clone();
+    assert_eq!(kept(), 0);
+    for path in ["/", "/calls", "/"] {
+        assert_eq!(server.get(path).status, 200);
+        until("the connection is idle", || kept() == 1);
+    }
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! HTTP/2 to upstreams: `proxy_http_version 2` and `grpc_pass`.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use crate::harness::{
-    Certificate, Event, Frame, H2Client, H2Upstream, Peer, Server, Setup, code, is_nginx, request,
+    Certificate, Event, Frame, H2Client, H2Upstream, PATIENCE, Peer, Server, Setup, code, flag,
+    frame_kind, is_nginx, literals, request,
 };
 
 /// A server of both versions whose `location /` has this text; `%upstream%` is the address.
@@ -335,7 +338,7 @@ fn a_canceled_call_is_canceled_upstream() {
     let stream = client.open(&call("/a/B"), false);
     client.partly(stream, |answer| answer.status == 200);
     client.frame(&Frame::reset(stream, code::CANCEL));
-    ends.recv_timeout(crate::harness::PATIENCE).expect("the end of the call");
+    ends.recv_timeout(PATIENCE).expect("the end of the call");
 }
 
 #[test]
@@ -385,4 +388,274 @@ fn a_dead_upstream_is_unavailable() {
     let mut client = H2Client::of(&server);
     let stream = client.open(&call("/a/B"), true);
     assert_eq!(client.answer(stream).status, 502);
+}
+
+/// The number of bytes in frames.
+fn bytes_of(frames: &[Frame]) -> usize {
+    frames.iter().map(|frame| frame.bytes().len()).sum()
+}
+
+/// `$upstream_bytes_sent` and `$upstream_bytes_received` have all frames of the stream.
+#[test]
+fn bytes_are_counted_with_heads_and_frames() {
+    if is_nginx() {
+        // It also counts the frames of the connection.
+        return;
+    }
+    let counts = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&counts);
+    let upstream = H2Upstream::new(move |peer, _| {
+        peer.frame(&Frame::settings(&[]));
+        let mut got = 0;
+        loop {
+            let frame = peer.next_frame()?;
+            if frame.stream == 0 {
+                continue;
+            }
+            got += frame.bytes().len();
+            if frame.has(flag::END_STREAM) {
+                let id = frame.stream;
+                let head = literals(&[(":status", "200"), ("content-type", "application/grpc")]);
+                let trailers = literals(&[("grpc-status", "0")]);
+                let ends = flag::END_HEADERS | flag::END_STREAM;
+                let frames = [
+                    Frame::new(frame_kind::HEADERS, flag::END_HEADERS, id, head),
+                    Frame::data(id, "one", false),
+                    Frame::data(id, "two", false),
+                    Frame::new(frame_kind::HEADERS, ends, id, trailers),
+                ];
+                told.lock().unwrap().push((std::mem::take(&mut got), bytes_of(&frames)));
+                peer.frames(&frames);
+            }
+        }
+    });
+    let server = Server::http(
+        "log_format b '$upstream_bytes_sent $upstream_bytes_received $upstream_response_length';
+         http2 on; upstream u { server %upstream%; keepalive 8; }
+         server { listen 127.0.0.1:%port%; access_log %dir%/bytes.log b;
+             location / { grpc_pass grpc://u; }
+             location /proxy/ { proxy_http_version 2; proxy_pass http://u; } }",
+    )
+    .set("upstream", upstream.address())
+    .start();
+    let mut client = H2Client::of(&server);
+    for path in ["/a/B", "/a/B", "/proxy/"] {
+        let answer = client.post(path, "content-type: application/grpc\nte: trailers", b"12345");
+        assert_eq!(answer.whole(), (200, "onetwo".to_owned()), "{path}");
+    }
+    let lines = server.wait_lines("bytes.log", 3);
+    let expected = counts.lock().unwrap().clone();
+    let expected: Vec<_> = expected.iter().map(|(sent, got)| format!("{sent} {got} 6")).collect();
+    assert_eq!(lines, expected);
+}
+
+/// A client may send larger frames once it has made a call, as behind nginx.
+#[test]
+fn messages_may_come_in_large_frames() {
+    let upstream = service();
+    let server = server(&upstream, GRPC).start();
+    let message = vec![b'm'; 60_000];
+    let mut client = H2Client::of(&server);
+    let stream = client.open(&call("/a/B"), false);
+    client.frame(&Frame::data(stream, message.clone(), true));
+    let answer = client.answer(stream);
+    assert_eq!((answer.status, answer.body.len()), (200, message.len()));
+    assert_eq!(answer.trailer("grpc-status"), Some("0"));
+    if is_nginx() {
+        return;
+    }
+    let mut client = H2Client::of(&server);
+    let stream = client.open(&request("POST", "/a/B", ""), false);
+    client.frame(&Frame::data(stream, message, true));
+    assert_eq!(client.end(), Some(code::FRAME_SIZE_ERROR));
+}
+
+#[test]
+fn responses_may_be_padded_by_whole_bytes_in_huffman_codes() {
+    let upstream = H2Upstream::new(|peer, _| {
+        peer.frame(&Frame::settings(&[]));
+        loop {
+            if let Event::Fields { stream, .. } = peer.event()? {
+                // `:status: 200`, `x-a: a` with eleven bits of padding.
+                let block = *b"\x88\x00\x03x-a\x82\x1f\xff";
+                let flags = flag::END_HEADERS | flag::END_STREAM;
+                peer.frame(&Frame::new(frame_kind::HEADERS, flags, stream, block));
+            }
+        }
+    });
+    let server = server(&upstream, PROXY).start();
+    let answer = server.get("/");
+    assert_eq!((answer.status, answer.header("x-a")), (200, Some("a")));
+}
+
+#[test]
+fn the_connection_of_a_stream_has_a_tcp_state() {
+    let server = Server::server("http2 on; location / { return 200 $tcpinfo_rtt; }").start();
+    let rtt = H2Client::of(&server).get("/").text();
+    assert!(rtt.parse::<u64>().is_ok(), "{rtt:?}");
+}
+
+/// An upstream that answers with the fields and bodies of the request in the order in which they
+/// came: `head`, `data: …` and `trailers: name=value …`.
+fn hearing() -> H2Upstream {
+    H2Upstream::new(|peer, _| {
+        peer.frame(&Frame::settings(&[]));
+        let mut said: Vec<(u32, String)> = Vec::new();
+        loop {
+            let (stream, word, end) = match peer.event()? {
+                Event::Fields { stream, fields, end } => {
+                    let is_head = fields.iter().any(|(name, _)| name == ":method");
+                    let pairs = fields.iter().map(|(name, value)| format!("{name}={value}"));
+                    let text = match is_head {
+                        true => "head".to_owned(),
+                        false => format!("trailers: {}", pairs.collect::<Vec<_>>().join(" ")),
+                    };
+                    (stream, text, end)
+                }
+                Event::Data { stream, bytes, .. } if bytes.is_empty() => {
+                    (stream, String::new(), true)
+                }
+                Event::Data { stream, bytes, end } => {
+                    (stream, format!("data: {}", String::from_utf8_lossy(&bytes)), end)
+                }
+                _ => continue,
+            };
+            said.push((stream, word));
+            if end {
+                let own = said.iter().filter(|(id, word)| *id == stream && !word.is_empty());
+                let text = own.map(|(_, word)| word.as_str()).collect::<Vec<_>>().join("\n");
+                peer.fields(stream, &[(":status", "200")], false);
+                peer.frame(&Frame::data(stream, text, true));
+            }
+        }
+    })
+}
+
+/// A request with a body of these parts and trailers.
+fn post_with_trailers(client: &mut H2Client, path: &str, parts: &[&str]) -> String {
+    let stream = client.open(&request("POST", path, "x-set: by the client"), false);
+    for part in parts {
+        client.frame(&Frame::data(stream, *part, false));
+    }
+    let trailers = [
+        ("x-sum", "12"),
+        ("x-set", "by a trailer"),
+        ("host", "other"),
+        ("authorization", "Basic eA=="),
+        ("x-last", "yes"),
+    ];
+    client.fields(stream, &trailers, true);
+    let answer = client.answer(stream);
+    assert_eq!(answer.status, 200, "{path}");
+    answer.text()
+}
+
+/// Trailers of requests are passed on if that is wanted, but for those that the configuration sets
+/// and those that are none.
+#[test]
+fn trailers_of_requests() {
+    if is_nginx() {
+        // It ends the connection.
+        return;
+    }
+    let upstream = hearing();
+    let server = Server::http(
+        "http2 on; upstream u { server %upstream%; keepalive 8; }
+         server { listen 127.0.0.1:%port%; proxy_http_version 2; proxy_set_header X-Set ours;
+             grpc_set_header X-Set ours;
+             location /off { proxy_pass http://u; }
+             location /off/grpc { grpc_pass u; }
+             location /on { proxy_pass_request_trailers on; proxy_pass http://u; }
+             location /on/streamed { proxy_pass_request_trailers on; proxy_request_buffering off;
+                 proxy_pass http://u; }
+             location /on/none { proxy_pass_request_trailers on; proxy_pass_request_body off;
+                 proxy_pass http://u; }
+             location /on/grpc { grpc_pass_request_trailers on; grpc_pass u; } }",
+    )
+    .set("upstream", upstream.address())
+    .start();
+    let mut client = H2Client::of(&server);
+    let passed = "trailers: x-sum=12 x-last=yes";
+    for path in ["/off", "/off/grpc"] {
+        assert_eq!(post_with_trailers(&mut client, path, &["body"]), "head\ndata: body", "{path}");
+    }
+    for path in ["/on", "/on/streamed", "/on/grpc"] {
+        let text = post_with_trailers(&mut client, path, &["body"]);
+        assert_eq!(text, format!("head\ndata: body\n{passed}"), "{path}");
+        let text = post_with_trailers(&mut client, path, &[]);
+        assert_eq!(text, format!("head\n{passed}"), "{path}");
+    }
+    assert_eq!(post_with_trailers(&mut client, "/on/none", &["body"]), "head");
+    // Those of HTTP/1, too.
+    let mut client = server.client();
+    client.send(
+        "POST /on/streamed HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+         4\r\nbody\r\n0\r\nX-Sum: 12\r\nX-Set: 1\r\nX-Last: yes\r\n\r\n",
+    );
+    assert_eq!(client.response().text(), format!("head\ndata: body\n{passed}"));
+    assert_eq!(upstream.connections(), 1);
+}
+
+/// Over HTTP/1.1, trailers follow a body in chunks.
+#[test]
+fn trailers_of_requests_in_chunks() {
+    if is_nginx() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, requests) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            connection.set_read_timeout(Some(PATIENCE)).unwrap();
+            let (mut text, mut piece) = (Vec::new(), [0; 4096]);
+            while !text.ends_with(b"yes\r\n\r\n") && !text.ends_with(b"\r\n\r\nbody") {
+                let count = connection.read(&mut piece).unwrap();
+                assert!(count > 0, "{}", String::from_utf8_lossy(&text));
+                text.extend_from_slice(&piece[..count]);
+            }
+            connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+            let _ = told.send(String::from_utf8(text).unwrap());
+        }
+    });
+    let server = Server::http(
+        "http2 on; server { listen 127.0.0.1:%port%; proxy_pass_request_trailers on;
+             location / { proxy_request_buffering off; proxy_pass http://%backend%; }
+             location /buffered { proxy_pass http://%backend%; }
+             location /old { proxy_http_version 1.0; proxy_pass http://%backend%; } }",
+    )
+    .set("backend", address)
+    .start();
+    let mut client = H2Client::of(&server);
+    let trailers = "x-sum: 12\r\nx-set: by a trailer\r\nx-last: yes\r\n\r\n";
+    for (parts, chunks) in [(&["body"][..], "4\r\nbody\r\n"), (&[], "")] {
+        for path in ["/", "/buffered"] {
+            post_with_trailers(&mut client, path, parts);
+            let text = requests.recv_timeout(PATIENCE).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert_eq!(body, format!("{chunks}0\r\n{trailers}"), "{text}");
+            assert!(head.contains("\r\nTransfer-Encoding: chunked"), "{text}");
+            assert!(!head.contains("Content-Length"), "{text}");
+        }
+    }
+    post_with_trailers(&mut client, "/old", &["body"]);
+    let text = requests.recv_timeout(PATIENCE).unwrap();
+    assert!(text.ends_with("\r\n\r\nbody") && !text.contains("x-sum"), "{text}");
+}
+
+/// Trailers that are no fields are the client's fault.
+#[test]
+fn malformed_trailers_of_requests_are_refused() {
+    if is_nginx() {
+        return;
+    }
+    let upstream = hearing();
+    let server = server(&upstream, PROXY).start();
+    for bad in [(":path", "/"), ("X-Upper", "1"), ("connection", "close"), ("x-bad", "a\nb")] {
+        let mut client = H2Client::of(&server);
+        let stream = client.open(&request("POST", "/", ""), false);
+        client.fields(stream, &[bad], true);
+        assert_eq!(client.answer(stream).status, 400, "{bad:?}");
+    }
 }

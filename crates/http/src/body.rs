@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use weir_engine::buffer::Buf;
 use weir_engine::timer::Deadline;
+use weir_wire::header::Headers;
 
 use crate::client::Exchange;
 use crate::rejection::Rejection;
@@ -112,6 +113,8 @@ pub struct Body {
     pub timeout: Duration,
     /// Whether the client waits for `100 Continue`.
     pub expects_continue: bool,
+    /// The trailers behind the body, if there are any, once it has ended.
+    pub(crate) trailers: Option<Box<Headers>>,
     /// The content, once it has been read whole.
     pub content: Option<Rc<Content>>,
     /// Data read in advance for streaming ([`Request::read_body_ahead`]).
@@ -157,12 +160,13 @@ impl Body {
             refused,
             timeout,
             expects_continue,
+            trailers,
             content,
             ahead,
             deadline,
         } = self;
         *rest = Rest::None;
-        (*content_length, *content, *deadline) = (None, None, None);
+        (*content_length, *content, *deadline, *trailers) = (None, None, None, None);
         (*chunked, *is_streamed, *refused, *expects_continue) = (false, false, false, false);
         (*received, *raw, *max_size, *announced) = (0, 0, 0, 0);
         *timeout = Duration::ZERO;
@@ -256,9 +260,12 @@ impl Body {
         }
     }
 
-    /// Ends the body.
-    pub(crate) fn ends(&mut self) {
+    /// Ends the body, with these trailers.
+    pub(crate) fn ends(&mut self, trailers: Headers) {
         self.rest = Rest::None;
+        if !trailers.is_empty() {
+            self.trailers = Some(Box::new(trailers));
+        }
     }
 
     /// Checks that this many more bytes of a body of unknown length are allowed.

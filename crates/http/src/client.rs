@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use weir_engine::TcpInfo;
 use weir_engine::buffer::{self, Buf};
-use weir_engine::connection::Conn;
 use weir_engine::file_io::Aio;
 use weir_engine::timer::Deadline;
 
@@ -176,10 +176,10 @@ impl Client {
         }
     }
 
-    /// The client's connection, if the request has it for itself.
-    pub(crate) fn conn(&self) -> Option<&Conn> {
+    /// The TCP state of the client's connection.
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
         match &self.sink {
-            Sink::Client(exchange) => exchange.conn(),
+            Sink::Client(exchange) => exchange.tcp_info(),
             _ => None,
         }
     }

@@ -91,8 +91,17 @@ pub async fn begin(
     let caching = cache.map(|slot| location.settings.get(slot)).filter(|cache| cache.is_on());
     let (location, target, body) = (&location, &target, OutgoingBody::None);
     let outlasts_client = settings.outlasts_client;
-    let mut pass =
-        Pass { location, settings, next_upstream, tls, protocol, target, body, outlasts_client };
+    let mut pass = Pass {
+        location,
+        settings,
+        next_upstream,
+        tls,
+        protocol,
+        target,
+        body,
+        trailers: None,
+        outlasts_client,
+    };
     let mut keep: Kept<'_> = None;
     let mut counters = None;
     if let Some(caching) = caching {
@@ -208,9 +217,10 @@ fn write_head(request: &mut Request, pass: &mut Pass<'_>) -> Result<(), Rejectio
         head = weir_engine::buffer::take(USUAL_HEAD);
     }
     head.clear();
-    let Outgoing { uri, body } = pass.protocol.write_head(request, pass.target, &mut head)?;
+    let Outgoing { uri, body, trailers } =
+        pass.protocol.write_head(request, pass.target, &mut head)?;
     request.attempts.uri = uri;
-    pass.body = body;
+    (pass.body, pass.trailers) = (body, trailers);
     request.attempts.head = head;
     Ok(())
 }

@@ -193,6 +193,11 @@ impl Group {
         self.config.zone.as_deref()
     }
 
+    /// Where its idle connections are counted, for those that are not in a [`crate::Pool`].
+    pub fn kept_count(&self) -> Option<&KeptCount> {
+        self.kept.as_ref()
+    }
+
     /// The number of its idle connections, in all threads; 0 without a zone.
     pub fn kept(&self) -> u64 {
         self.kept.as_ref().map_or(0, KeptCount::read)

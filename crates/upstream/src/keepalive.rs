@@ -12,12 +12,28 @@ static KEPT: Family = Family::new(1);
 
 /// The count of a group's idle connections.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct KeptCount(Key);
+pub struct KeptCount(Key);
+
+/// An idle connection among those that are counted, until it is dropped.
+#[derive(Debug)]
+pub struct CountedIdle(KeptCount);
+
+impl Drop for CountedIdle {
+    fn drop(&mut self) {
+        self.0.0.sub(0, 1);
+    }
+}
 
 impl KeptCount {
     /// The count of the group with that key.
     pub(crate) fn of(key: &str) -> Self {
         Self(KEPT.key(key))
+    }
+
+    /// Counts one more idle connection.
+    pub fn one(&self) -> CountedIdle {
+        self.0.add([(0, 1)]);
+        CountedIdle(self.clone())
     }
 
     pub(crate) fn read(&self) -> u64 {

@@ -84,7 +84,7 @@ pub use counters::{BUCKET_ENDS, Exchanged, Histogram, PeerCounts};
 pub use edit::{Change, Edit, EditError, MAX_SERVERS};
 pub use group::Group;
 pub use health::{Health, MAX_CHECKS, Source};
-pub use keepalive::{KeepaliveConfig, Made, Pool, PoolId, Pools, Usage};
+pub use keepalive::{CountedIdle, KeepaliveConfig, KeptCount, Made, Pool, PoolId, Pools, Usage};
 pub use locality::{LocalityConfig, MAX_LOCALITY};
 pub use outcome::{Outcome, Timings};
 pub use outlier::config::OutlierConfig;

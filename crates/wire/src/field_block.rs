@@ -164,6 +164,7 @@ impl FieldBlock {
             name: Span::new(start, start + name),
             value: Span::new(value_start, value_start + value),
             known,
+            never_indexed: false,
         });
         self.size += name + value;
         self.odd |= !plain;
@@ -202,17 +203,20 @@ impl FieldBlock {
     }
 
     /// The value is complete: the field becomes part of the block, or its bytes are removed if a
-    /// limit is exceeded.
+    /// limit is exceeded. `never_indexed`: see [`Entry::never_indexed`].
     #[inline]
     pub(crate) fn end_or_drop(
         &mut self,
         mark: Mark,
         known: Known,
-        plain: bool,
+        (plain, never_indexed): (bool, bool),
         limits: &BlockLimits,
     ) {
         if self.has_room(mark.name.len() + (self.bytes.len() - mark.value), limits) {
             self.end_value(mark, known, plain);
+            if never_indexed && let Some(entry) = self.entries.last_mut() {
+                entry.never_indexed = true;
+            }
         } else {
             self.bytes.truncate(mark.name.start as usize);
         }
@@ -223,7 +227,7 @@ impl FieldBlock {
     fn end_value(&mut self, mark: Mark, known: Known, plain: bool) {
         let value = Span::new(mark.value, self.bytes.len());
         self.bytes.extend_from_slice(AFTER);
-        self.entries.push(Entry { name: mark.name, value, known });
+        self.entries.push(Entry { name: mark.name, value, known, never_indexed: false });
         self.size += mark.name.len() + value.len();
         self.odd |= !plain;
     }

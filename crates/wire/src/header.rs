@@ -74,6 +74,8 @@ pub struct Entry {
     pub value: Span,
     /// The id of the name.
     pub known: Known,
+    /// Whether no table on the way may keep the field (RFC 7541 section 7.1.3).
+    pub never_indexed: bool,
 }
 
 /// The bytes between a name and its value, and after the value.
@@ -156,7 +158,7 @@ impl Headers {
         let value = self.store(value);
         self.arena.extend_from_slice(AFTER);
         self.seen.insert(known);
-        self.entries.push(Entry { name, value, known });
+        self.entries.push(Entry { name, value, known, never_indexed: false });
     }
 
     /// Sets the value of `known`: the first line is changed in place and others are removed; a

@@ -7,9 +7,9 @@ pub(crate) mod memory;
 use std::io;
 use std::task::{Context, Poll};
 
-use weir_engine::Conn;
 use weir_engine::buffer::Buf;
 use weir_engine::connection::splice::Moved;
+use weir_engine::{Conn, TcpInfo};
 
 use super::head::Reply;
 use super::queue::Queue;
@@ -144,11 +144,12 @@ impl Exchange {
         }
     }
 
-    /// The connection, if the request has it for itself.
-    pub(crate) fn conn(&self) -> Option<&Conn> {
+    /// The TCP state of the connection; `None` for a unix socket.
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
         match self {
-            Self::H1(link) => Some(&link.conn),
-            Self::H2(_) | Self::Memory(_) => None,
+            Self::H1(link) => link.conn.tcp_info(),
+            Self::H2(stream) => stream.tcp_info(),
+            Self::Memory(_) => None,
         }
     }
 

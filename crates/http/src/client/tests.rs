@@ -1,6 +1,7 @@
 use std::os::unix::net::UnixStream;
 
 use weir_engine::addr::Addr;
+use weir_engine::connection::Conn;
 use weir_engine::event_loop::block_on;
 use weir_engine::file_io::File;
 

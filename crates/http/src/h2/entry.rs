@@ -24,6 +24,11 @@ pub(super) struct Entry {
     /// Received bytes that were not taken, in buffers that are not empty.
     received: VecDeque<Buf>,
     unread: usize,
+    /// The number of bytes of the stream's frames so far: received heads of responses, trailers and
+    /// DATA.
+    pub raw: u64,
+    /// The same of frames that were queued to be sent: heads and DATA.
+    pub queued: u64,
     /// Received heads of a response, and whether the peer's side has ended with each.
     pub heads: VecDeque<(FieldBlock, bool)>,
     pub trailers: Option<FieldBlock>,

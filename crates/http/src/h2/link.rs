@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use weir_engine::TcpInfo;
 use weir_engine::buffer::{self, Buf};
 use weir_engine::clock::Instant;
 use weir_engine::connection::Conn;
@@ -241,9 +242,21 @@ impl Link {
         self.state.borrow_mut().reuse(head);
     }
 
+    /// The TCP state of the connection; `None` for a unix socket.
+    pub(crate) fn tcp_info(&self) -> Option<TcpInfo> {
+        self.conn.borrow().tcp_info()
+    }
+
     /// The number of open streams.
     pub(crate) fn streams(&self) -> usize {
         self.state.borrow().machine.streams()
+    }
+
+    /// Allows the peer larger frames: see `weir_wire::h2::Connection::announce_frame_size`.
+    pub(crate) fn announce_frame_size(&self, size: u32) {
+        let state = &mut *self.state.borrow_mut();
+        state.writer().announce_frame_size(size);
+        state.touched();
     }
 
     /// Begins a graceful end, or hastens one: see `weir_wire::h2::Connection::shut_down`.
@@ -297,8 +310,13 @@ impl Link {
         head: impl FnOnce(&mut BlockWriter<'_>),
     ) -> Stream {
         let state = &mut *self.state.borrow_mut();
+        let before = state.end_of_output();
         let id = state.writer().open(end, head);
         state.begin(id, false);
+        let count = state.end_of_output() - before;
+        if let Some(entry) = state.entry(id) {
+            entry.queued = count;
+        }
         state.touched();
         Stream::new(Rc::clone(self), id)
     }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use weir_engine::clock;
-use weir_wire::h2::{ConnectionError, ErrorCode, Event, Role, StreamId};
+use weir_wire::h2::{ConnectionError, ErrorCode, Event, FRAME_HEAD as HEAD, Role, StreamId};
 
 use super::driver::Begun;
 use super::entry::{self, MOST_HEADS};
@@ -38,9 +38,11 @@ impl Link {
                     if state.machine.role() == Role::Server {
                         break Some((stream, ended, length));
                     }
-                    state.response(stream, ended);
+                    state.response(stream, ended, length);
                 }
-                Some(Event::Data { stream, bytes, ended }) => state.data(stream, bytes, ended),
+                Some(Event::Data { stream, bytes, framing, ended }) => {
+                    state.data(stream, bytes, framing, ended);
+                }
                 Some(other) => state.control(other),
             }
         };
@@ -56,8 +58,9 @@ impl Link {
 
 impl State {
     /// A part of a body.
-    fn data(&mut self, stream: StreamId, bytes: &[u8], ended: bool) {
+    fn data(&mut self, stream: StreamId, bytes: &[u8], framing: u32, ended: bool) {
         let Some(entry) = self.entry(stream) else { return };
+        entry.raw += bytes.len() as u64 + u64::from(framing);
         if !bytes.is_empty() {
             entry.put(bytes);
         }
@@ -66,11 +69,12 @@ impl State {
     }
 
     /// The head of a response.
-    fn response(&mut self, stream: StreamId, ended: bool) {
+    fn response(&mut self, stream: StreamId, ended: bool, length: u32) {
         let spare = self.spare();
         let fields = std::mem::replace(self.machine.fields(), spare);
         match self.entry(stream) {
             Some(entry) if entry.heads.len() < MOST_HEADS => {
+                entry.raw += HEAD as u64 + u64::from(length);
                 entry.heads.push_back((fields, ended));
                 entry.ended |= ended;
                 entry::wake(&mut entry.reader);
@@ -87,10 +91,11 @@ impl State {
     /// Anything but heads and bodies.
     fn control(&mut self, event: Event<'_>) {
         match event {
-            Event::Trailers { stream } => {
+            Event::Trailers { stream, length } => {
                 let spare = self.spare();
                 let fields = std::mem::replace(self.machine.fields(), spare);
                 if let Some(entry) = self.entry(stream) {
+                    entry.raw += HEAD as u64 + u64::from(length);
                     entry.trailers = Some(fields);
                     entry.ended = true;
                     entry::wake(&mut entry.reader);

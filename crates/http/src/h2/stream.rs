@@ -134,6 +134,11 @@ impl Stream {
         }
     }
 
+    /// The numbers of bytes of the stream's frames so far: sent, and received.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        self.with(|entry| (entry.queued, entry.raw))
+    }
+
     /// The number of received bytes that were not taken.
     pub(crate) fn received(&self) -> usize {
         self.with(|entry| entry.unread())
@@ -199,6 +204,7 @@ impl Stream {
             let mark = state.end_of_output();
             if let Some(entry) = state.entry(self.id) {
                 entry.mark = mark;
+                entry.queued += count as u64;
             }
             state.touched();
         }

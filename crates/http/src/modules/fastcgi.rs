@@ -30,7 +30,7 @@ pub(crate) const MODULE: Module = Module {
     tables: &[
         &Transfer::table(&TRANSFER)
             .prefix("fastcgi_")
-            .except(&["pass_trailers"])
+            .except(&["pass_trailers", "pass_request_trailers"])
             .fixed::<Transfer, FastCgi>(),
         &Caching::of_applications(&CACHE, "fastcgi_"),
         &FastCgi::table(&FASTCGI),

@@ -237,7 +237,9 @@ impl Protocol for Call {
             None => OfClient::All,
         };
         fields.write(request, BodyPlan { length, chunked: false }, of_client, out);
-        Ok(Outgoing { uri, body })
+        let passes = transfer(&location).pass_request_trailers;
+        let trailers = passes.then(|| Arc::clone(fields) as _);
+        Ok(Outgoing { uri, body, trailers })
     }
 
     fn is_multiplexed(&self) -> bool {

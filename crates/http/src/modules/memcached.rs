@@ -53,6 +53,7 @@ const WITHOUT: &[&str] = &[
     "pass_request_headers",
     "pass_request_body",
     "pass_trailers",
+    "pass_request_trailers",
     "buffers",
     "busy_buffers_size",
     "force_ranges",

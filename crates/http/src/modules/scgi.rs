@@ -31,7 +31,7 @@ pub(crate) const MODULE: Module = Module {
     tables: &[
         &Transfer::table(&TRANSFER)
             .prefix("scgi_")
-            .except(&["pass_trailers", "send_lowat"])
+            .except(&["pass_trailers", "pass_request_trailers", "send_lowat"])
             .fixed::<Transfer, Scgi>(),
         &Caching::of_applications(&CACHE, "scgi_"),
         &Scgi::table(&SCGI),
@@ -150,7 +150,7 @@ impl Protocol for Exchange {
             request.log(Level::Error, "scgi parameter contains a null byte");
             return Err(Rejection::BAD_REQUEST);
         }
-        Ok(Outgoing { uri: 0..0, body: cgi::outgoing(request, transfer) })
+        Ok(Outgoing { body: cgi::outgoing(request, transfer), ..Outgoing::default() })
     }
 
     fn read_head(

@@ -32,7 +32,7 @@ pub(crate) const MODULE: Module = Module {
     tables: &[
         &Transfer::table(&TRANSFER)
             .prefix("uwsgi_")
-            .except(&["pass_trailers", "send_lowat"])
+            .except(&["pass_trailers", "pass_request_trailers", "send_lowat"])
             .fixed::<Transfer, Uwsgi>(),
         &UpstreamTls::table(&TLS).prefix("uwsgi_ssl_"),
         &Caching::of_applications(&CACHE, "uwsgi_"),
@@ -172,7 +172,7 @@ impl Protocol for Exchange {
             request.log(Level::Alert, &error.message());
             return Err(Rejection::INTERNAL);
         }
-        Ok(Outgoing { uri: 0..0, body: cgi::outgoing(request, transfer) })
+        Ok(Outgoing { body: cgi::outgoing(request, transfer), ..Outgoing::default() })
     }
 
     fn read_head(

@@ -46,6 +46,15 @@ impl UpstreamExchange {
         Self { channel, usage, input, head, sender }
     }
 
+    /// Notes how many bytes were sent and received so far. On a stream, these are its frames.
+    pub(super) fn count(&mut self, request: &mut Request) {
+        let Some(attempt) = request.attempts.current() else { return };
+        match self.channel.stream() {
+            None => attempt.sent = self.sender.sent,
+            Some(stream) => (attempt.sent, attempt.received) = stream.counts(),
+        }
+    }
+
     /// Takes the bytes of the body out of those received.
     ///
     /// # Errors
@@ -139,13 +148,14 @@ pub(crate) async fn attempt(
                     (Box::new(conn), Usage::new(clock::millis(), made))
                 }
             };
-            let sender = Sender::new(request, pass.body);
+            let sender = Sender::new(request, pass.body, pass.trailers.clone());
             slot.insert(UpstreamExchange::new(Channel::Exclusive(conn), usage, sender))
         }
         true => {
             request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
             request.attempts.queued(queued);
-            let sender = Sender::on_stream(request, &*pass.protocol, pass.body);
+            let (protocol, trailers) = (&*pass.protocol, pass.trailers.clone());
+            let sender = Sender::on_stream(request, protocol, pass.body, trailers);
             let end = sender.is_done();
             let (channel, is_proven) = match links::at_once(&peer, request, pass, end) {
                 Some(opened) => opened,
@@ -165,9 +175,7 @@ pub(crate) async fn attempt(
         }
         false => response_head::read(request, pass, pick, limit, exchange).await,
     };
-    if let Some(attempt) = request.attempts.current() {
-        attempt.sent = exchange.sender.sent;
-    }
+    exchange.count(request);
     match read {
         Ok(()) => {
             request.attempts.headed(exchange.head.status);

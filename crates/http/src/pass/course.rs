@@ -1,12 +1,14 @@
 //! How a request is passed on: the decision of the handler of its location, and the settings in
 //! force for it.
 
+use std::sync::Arc;
+
 use weir_conf::Slot;
 use weir_engine::error_log::Level;
 use weir_upstream::Causes;
 
 use super::destination::{Destination, Schemes};
-use super::protocol::{OutgoingBody, Protocol};
+use super::protocol::{OutgoingBody, Protocol, TrailerRules};
 use super::target::Target;
 use super::tls::UpstreamTls;
 use super::transfer::Transfer;
@@ -101,6 +103,8 @@ pub(crate) struct Pass<'a> {
     pub target: &'a Target,
     /// The framing of the client's body.
     pub body: OutgoingBody,
+    /// The rules for the client's trailers, if they are passed on.
+    pub trailers: Option<Arc<dyn TrailerRules>>,
     /// Whether the exchange goes on if the client leaves.
     pub outlasts_client: bool,
 }

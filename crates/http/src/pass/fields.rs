@@ -8,9 +8,10 @@ use std::sync::Arc;
 use weir_conf::value::Pair;
 use weir_conf::{Contexts, Cx, Fault};
 use weir_script::{Template, Variables};
-use weir_wire::header::{Known, NameSet};
+use weir_wire::header::{Headers, Known, NameSet};
 
 use super::http2;
+use super::protocol::TrailerRules;
 use crate::cache::shown::{Conditions, is_condition};
 use crate::field::clean;
 use crate::request::Request;
@@ -220,6 +221,22 @@ impl Fields {
                 }
             }
         }
+    }
+}
+
+impl TrailerRules for Fields {
+    /// Those that a request with the same field would pass on in its head, so that an upstream that
+    /// takes trailers for fields learns nothing that a head could not say.
+    fn lines(&self, found: &Headers) -> Vec<u8> {
+        let mut lines = Vec::new();
+        for (name, value, known) in found.iter() {
+            if !self.own.contains(name, known) && !Known::NOT_IN_TRAILERS.contains(known) {
+                for part in [name, b": ", value, b"\r\n"] {
+                    lines.extend_from_slice(part);
+                }
+            }
+        }
+        lines
     }
 }
 

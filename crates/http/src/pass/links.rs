@@ -80,7 +80,7 @@ fn open(lease: Lease, request: &mut Request, end: bool) -> Option<(Channel, bool
 /// Opens a stream on a connection with room.
 fn open_on(link: &Rc<Link>, lease: Lease, request: &mut Request, end: bool) -> (Channel, bool) {
     let head = &request.attempts.head;
-    let stream = link.open(end, |block| fields_of_head::write(head, block));
+    let stream = link.open(end, |block| fields_of_head::write(head, &request.head, block));
     let shared = &lease.shared;
     shared.requests.update(|requests| requests + 1);
     let is_proven = shared.answered.get();
@@ -165,7 +165,8 @@ async fn connect(
     limit: &mut Option<Box<TryLimit>>,
     made: Option<Made>,
 ) -> Result<(Lease, Rc<Link>), Failure> {
-    let shared = Rc::new(Shared::new(peer, pass.tag(), made.unwrap_or_default()));
+    let count = pass.target.upstream().and_then(|upstream| upstream.group.kept_count());
+    let shared = Rc::new(Shared::new(peer, pass.tag(), made.unwrap_or_default(), count));
     let place = pass.target.upstream().map(|upstream| upstream.pool);
     let place = place.filter(|&place| made.is_some() && shared_links::list(&shared, place));
     let making = Making(Rc::clone(&shared));

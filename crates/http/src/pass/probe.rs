@@ -66,6 +66,7 @@ pub(crate) async fn ask(request: &mut Request, question: Question) -> Result<Rep
         protocol,
         target: &target,
         body: OutgoingBody::None,
+        trailers: None,
         outlasts_client: false,
     };
     write_head(request, &mut pass).map_err(Failure::Own)?;
@@ -101,18 +102,18 @@ async fn exchange(
     request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
     let (channel, usage, sender) = match kept {
         _ if pass.protocol.is_multiplexed() => {
-            let sender = Sender::on_stream(request, &*pass.protocol, pass.body);
+            let sender = Sender::on_stream(request, &*pass.protocol, pass.body, None);
             let end = sender.is_done();
             let opened = links::later(&peer, request, pass, &mut pick, &mut None, end).await?;
             (opened.0, Usage::new(0, Made::default()), sender)
         }
         Some(Kept { conn, usage }) => {
-            (Channel::Exclusive(conn), usage, Sender::new(request, pass.body))
+            (Channel::Exclusive(conn), usage, Sender::new(request, pass.body, None))
         }
         None => {
             let (conn, made) = attempt::connect(request, pass, &mut pick, &mut None).await?;
             let usage = Usage::new(clock::millis(), made);
-            (Channel::Exclusive(Box::new(conn)), usage, Sender::new(request, pass.body))
+            (Channel::Exclusive(Box::new(conn)), usage, Sender::new(request, pass.body, None))
         }
     };
     request.attempts.connected();

@@ -1,6 +1,7 @@
 //! The interface of upstream protocols.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use weir_wire::field_block::FieldBlock;
 use weir_wire::header::Headers;
@@ -107,6 +108,12 @@ pub enum Wanted {
     AsSet,
 }
 
+/// Which trailers of a client are passed on.
+pub(crate) trait TrailerRules: Send + Sync {
+    /// Those of `found` that are, as lines.
+    fn lines(&self, found: &Headers) -> Vec<u8>;
+}
+
 /// A request as a protocol has written it.
 #[derive(Default)]
 pub struct Outgoing {
@@ -114,6 +121,8 @@ pub struct Outgoing {
     pub uri: Range<usize>,
     /// The framing of the client's body.
     pub body: OutgoingBody,
+    /// The rules for the client's trailers, if they are passed on: as chunks or a stream have them.
+    pub(crate) trailers: Option<Arc<dyn TrailerRules>>,
 }
 
 /// A translation of the client's body on its way to the upstream.

@@ -48,6 +48,7 @@ pub(crate) async fn run<'a>(
         true => End::Complete,
         false => body(request, pass, exchange, keep).await,
     };
+    exchange.count(request);
     if matches!(end, End::Complete | End::Unheard) {
         if pass.settings.pass_trailers {
             trailers(request, pass, exchange);
@@ -145,7 +146,10 @@ async fn body<'a>(
         keep_at_once(request, pass, keep, first.as_ref()).await;
     }
     match first {
-        Some(first) if ended && pass.settings.buffering => {
+        Some(first) if ended => {
+            if !pass.settings.buffering {
+                without_rate(request);
+            }
             let pushed = match is_last(request, exchange) {
                 true => request.push_last(Some(first)),
                 false => request.push(first),
@@ -165,6 +169,12 @@ async fn body<'a>(
             .await
         }
     }
+}
+
+/// Drops the rate of the response: an unbuffered one has none, as in nginx.
+fn without_rate(request: &mut Request) {
+    request.client.rate = None;
+    request.client.rate_set = true;
 }
 
 /// Whether the end of the body is nothing but the end of its last piece: no filter, no trailer and

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::channel::Channel;
-use super::protocol::{Frames, OutgoingBody, Protocol, Translator};
+use super::protocol::{Frames, OutgoingBody, Protocol, TrailerRules, Translator};
 use crate::body::{BodyError, BodyStep};
 use crate::piece::Piece;
 use crate::request::Request;
@@ -39,6 +40,8 @@ pub(crate) struct Sender {
     translator: Option<Box<dyn Translator>>,
     /// Why the body cannot be translated.
     fault: Option<BodyError>,
+    /// The rules for trailers, if they are passed on.
+    trailers: Option<Arc<dyn TrailerRules>>,
     /// Whether the end of the request is still to be sent as such, on a stream.
     ends: bool,
     /// The number of bytes sent.
@@ -55,13 +58,18 @@ pub(crate) enum SendError {
 
 impl Sender {
     /// Sends the head in the request's state, followed by the client's body if `body` includes it.
-    pub(crate) fn new(request: &Request, body: OutgoingBody) -> Self {
-        Self::translating(request, body, None)
+    pub(crate) fn new(
+        request: &Request,
+        body: OutgoingBody,
+        trailers: Option<Arc<dyn TrailerRules>>,
+    ) -> Self {
+        Self::translating(request, body, trailers, None)
     }
 
     fn translating(
         request: &Request,
         body: OutgoingBody,
+        trailers: Option<Arc<dyn TrailerRules>>,
         translator: Option<Box<dyn Translator>>,
     ) -> Self {
         let frames = match body {
@@ -76,6 +84,7 @@ impl Sender {
         if matches!(body, OutgoingBody::None | OutgoingBody::Given(_)) {
             return sender;
         }
+        sender.trailers = trailers;
         match &request.body.content {
             Some(content) => {
                 let body = match &content.file {
@@ -83,8 +92,8 @@ impl Sender {
                     None => Piece::Content(Rc::clone(content), 0..content.memory.len()),
                 };
                 match body.is_empty() {
-                    true => sender.end_body(),
-                    false => sender.take_up(body),
+                    true => sender.end_body(request),
+                    false => sender.take_up(request, body),
                 }
             }
             None => {
@@ -100,6 +109,7 @@ impl Sender {
         request: &Request,
         protocol: &dyn Protocol,
         body: OutgoingBody,
+        trailers: Option<Arc<dyn TrailerRules>>,
     ) -> Self {
         let mut sender = match body {
             OutgoingBody::Given(length) => {
@@ -109,11 +119,12 @@ impl Sender {
                 sender
             }
             OutgoingBody::Translated => {
-                Self { head: 0, ..Self::translating(request, body, protocol.translator()) }
+                let translator = protocol.translator();
+                Self { head: 0, ..Self::translating(request, body, trailers, translator) }
             }
-            _ => Self { head: 0, ..Self::new(request, body) },
+            _ => Self { head: 0, ..Self::new(request, body, trailers) },
         };
-        sender.ends = !sender.is_done();
+        sender.ends = !sender.is_done() || sender.has_trailers(request);
         sender
     }
 
@@ -125,18 +136,18 @@ impl Sender {
         }
     }
 
-    fn take_up(&mut self, body: Piece) {
+    fn take_up(&mut self, request: &Request, body: Piece) {
         self.body = Some(body);
-        self.fill();
+        self.fill(request);
     }
 
     /// Moves the body into the queue, in frames. Those of a long body follow as the queue empties.
-    fn fill(&mut self) {
+    fn fill(&mut self, request: &Request) {
         while self.queue.len() < GATHER
             && let Some(mut body) = self.body.take()
         {
             if self.translator.is_some() {
-                self.translate(body);
+                self.translate(request, body);
                 continue;
             }
             let Some(frames) = self.frames else { return self.push(body) };
@@ -153,14 +164,14 @@ impl Sender {
             }
             self.push(Piece::Static((frames.tail)(length)));
             if last && !self.streaming {
-                self.end_body();
+                self.end_body(request);
             }
         }
     }
 
     /// Translates a part of the body, and takes up the rest.
     #[cold]
-    fn translate(&mut self, mut body: Piece) {
+    fn translate(&mut self, request: &Request, mut body: Piece) {
         let mut rest = None;
         if matches!(body, Piece::Content(..)) && body.len() > TRANSLATED {
             let part = body.part(0..TRANSLATED);
@@ -179,7 +190,7 @@ impl Sender {
         }
         self.body = rest.or(behind);
         if self.body.is_none() && !self.streaming {
-            self.end_body();
+            self.end_body(request);
         }
     }
 
@@ -187,15 +198,31 @@ impl Sender {
         (self.fault, self.streaming) = (Some(error), false);
     }
 
-    fn end_body(&mut self) {
+    fn end_body(&mut self, request: &Request) {
         if let Some(frames) = self.frames {
-            self.push(Piece::Static(frames.end));
+            match self.trailer_lines(request) {
+                // In chunks.
+                Some(lines) => self.push(Piece::copy(&[b"0\r\n", &lines[..], b"\r\n"].concat())),
+                None => self.push(Piece::Static(frames.end)),
+            }
         }
         if let Some(translator) = &mut self.translator
             && let Err(what) = translator.end()
         {
             self.fail(BodyError::Untranslatable(what));
         }
+    }
+
+    /// Whether the client's body has ended with trailers that may be passed on.
+    fn has_trailers(&self, request: &Request) -> bool {
+        self.trailers.is_some() && request.body.trailers.is_some()
+    }
+
+    /// The trailers to pass on, as lines.
+    fn trailer_lines(&self, request: &Request) -> Option<Vec<u8>> {
+        let (rules, found) = (self.trailers.as_ref()?, request.body.trailers.as_ref()?);
+        let lines = rules.lines(found);
+        (!lines.is_empty()).then_some(lines)
     }
 
     /// Drops the unsent part: the upstream takes no more.
@@ -233,18 +260,18 @@ impl Sender {
     ) -> Poll<Result<(), SendError>> {
         loop {
             if self.body.is_some() {
-                self.fill();
+                self.fill(request);
             }
             while self.streaming && self.body.is_none() && self.queued < STREAM_QUEUE {
                 match request.poll_body(cx) {
                     Poll::Ready(Ok(BodyStep::Data(data))) => {
                         if !data.is_empty() {
-                            self.take_up(data.into());
+                            self.take_up(request, data.into());
                         }
                     }
                     Poll::Ready(Ok(BodyStep::End)) => {
                         self.streaming = false;
-                        self.end_body();
+                        self.end_body(request);
                     }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::Client(error))),
                     Poll::Pending => break,
@@ -254,7 +281,13 @@ impl Sender {
                 return Poll::Ready(Err(SendError::Client(fault)));
             }
             if self.ends && self.queue.is_empty() && self.body.is_none() && !self.streaming {
-                let _ = ready!(channel.poll_send(cx, &[], true)).map_err(SendError::Upstream)?;
+                match (self.trailer_lines(request), channel.stream()) {
+                    (Some(lines), Some(stream)) => stream.send_trailers(&lines, &request.head),
+                    _ => {
+                        let sent = ready!(channel.poll_send(cx, &[], true));
+                        sent.map_err(SendError::Upstream)?;
+                    }
+                }
                 self.ends = false;
             }
             if self.head == 0 && self.queue.is_empty() {
@@ -312,7 +345,11 @@ impl Sender {
             slices[count] = IoSlice::new(bytes);
             count += 1;
         }
-        let last = self.ends && count == self.queue.len() && self.body.is_none() && !self.streaming;
+        let last = self.ends
+            && count == self.queue.len()
+            && self.body.is_none()
+            && !self.streaming
+            && !self.has_trailers(request);
         let n = ready!(channel.poll_send(cx, &slices[..count], last))?;
         let advanced = self.advance(n);
         self.ends &= !(last && self.queue.is_empty());

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
 
-use weir_upstream::{AddressKey, Causes, KeepaliveConfig, Made, Peer, PoolId};
+use weir_upstream::{
+    AddressKey, Causes, CountedIdle, KeepaliveConfig, KeptCount, Made, Peer, PoolId,
+};
 
 use super::clock;
 use super::stream::Reason;
@@ -36,6 +38,10 @@ pub(super) struct Shared {
     pub(super) answered: Cell<bool>,
     /// The time of the last request's end, in milliseconds.
     idle_since: Cell<u64>,
+    /// Where idle connections of the group are counted, if anywhere.
+    count: Option<KeptCount>,
+    /// The connection is counted there, while it is idle.
+    counted: Cell<Option<CountedIdle>>,
     pub(super) state: RefCell<State>,
     /// Why it has ended.
     pub(super) lost: Cell<Reason>,
@@ -62,6 +68,7 @@ pub(super) struct Lease {
 impl Lease {
     pub(super) fn new(shared: Rc<Shared>, config: &KeepaliveConfig, place: Option<PoolId>) -> Self {
         shared.active.update(|active| active + 1);
+        shared.counted.take();
         Self { shared, config: *config, place }
     }
 
@@ -88,6 +95,7 @@ impl Drop for Lease {
         match self.place {
             Some(place) if !shared.is_worn(&self.config, now) && !CLOSED.get() => {
                 shared.idle_since.set(now);
+                shared.counted.set(shared.count.as_ref().map(KeptCount::one));
                 evict(place, self.config.connections);
             }
             _ => link.shut_down(),
@@ -105,6 +113,7 @@ fn evict(place: PoolId, most: usize) {
             if let Some(shared) = longest
                 && let State::Open(link) = &*shared.state.borrow()
             {
+                shared.counted.take();
                 link.shut_down();
             }
         }
@@ -112,7 +121,7 @@ fn evict(place: PoolId, most: usize) {
 }
 
 impl Shared {
-    pub(super) fn new(peer: &Peer, tag: u64, made: Made) -> Self {
+    pub(super) fn new(peer: &Peer, tag: u64, made: Made, count: Option<&KeptCount>) -> Self {
         Self {
             address: peer.address_key,
             tag,
@@ -122,6 +131,8 @@ impl Shared {
             active: Cell::new(0),
             answered: Cell::new(false),
             idle_since: Cell::new(0),
+            count: count.cloned(),
+            counted: Cell::default(),
             state: RefCell::new(State::Connecting(Vec::new())),
             lost: Cell::new(Reason::Closed),
         }
@@ -209,6 +220,7 @@ impl Drop for Making {
 
 /// Removes a connection from those of the thread.
 pub(super) fn forget(gone: &Rc<Shared>) {
+    gone.counted.take();
     LINKS.with_borrow_mut(|links| {
         for links in links {
             links.retain(|shared| !Rc::ptr_eq(shared, gone));

@@ -13,8 +13,10 @@ use weir_upstream::Causes;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::ErrorCode;
 
+use super::fields_of_head;
 use super::shared_links::Lease;
 use crate::h2::{Closed, Ended, Stream};
+use crate::request::head::Head;
 
 /// A stream, with the wait of its request. Dropped before its end, it is cancelled.
 pub(crate) struct StreamChannel {
@@ -43,6 +45,11 @@ impl StreamChannel {
             }
             Err(why) => Err(self.fault(why)),
         })
+    }
+
+    /// The numbers of bytes of the stream's frames so far: sent, and received.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        self.stream.counts()
     }
 
     /// Gives the memory of a head back.
@@ -116,6 +123,11 @@ impl StreamChannel {
             }
         }
         Poll::Ready(Ok(total))
+    }
+
+    /// Ends the request with trailers, which are lines. `received` is the head of the request.
+    pub(super) fn send_trailers(&mut self, lines: &[u8], received: &Head) {
+        self.stream.send_head(true, |block| fields_of_head::write(lines, received, block));
     }
 
     /// Ready when the socket has taken what was sent, or will at the end of the turn.

@@ -47,6 +47,9 @@ directives! {
         "pass_request_body" => pass_request_body: bool = true,
         /// Passes on the trailers of responses.
         "pass_trailers" => pass_trailers: bool = false,
+        /// Passes on the trailers of requests, except fields that are set or never passed on. Many
+        /// upstreams expect none: some close the connection.
+        "pass_request_trailers" => pass_request_trailers: bool = false,
         /// The size of the buffer for the head of a response.
         "buffer_size" => buffer_size: Size = Size::k(4),
         /// The number and size of buffers for a response.

@@ -151,7 +151,7 @@ impl Head {
     pub(crate) fn push(&mut self, name: &[u8], value: &[u8]) {
         let known = Known::from_name(name);
         let (name, value) = (self.store(name), self.store(value));
-        self.found.push(Entry { name, value, known });
+        self.found.push(Entry { name, value, known, never_indexed: false });
     }
 
     /// Makes an extended CONNECT (RFC 8441) the request that asks for WebSocket in HTTP/1.1: `GET`,

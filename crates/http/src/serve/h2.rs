@@ -24,7 +24,9 @@ use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
 use weir_engine::stats::{Gauge, Gauged};
 use weir_engine::timer::Deadline;
+use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::{Config, Connection as Machine, ErrorCode, Role};
+use weir_wire::header::Known;
 
 use super::choose::start;
 use super::connection::FoundEndpoint;
@@ -41,10 +43,13 @@ use crate::snapshot::Snapshot;
 /// The time for a client to learn of the end of its connection before streams are refused.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
-/// The maximum payload of a received frame, in bytes. Bodies are handed on as they come, and heads
-/// have limits of their own, so no memory depends on it; clients that build a whole frame before
-/// they send it should not be led to build large ones.
-const LARGEST_FRAME: u32 = 128 * 1024;
+/// The maximum payload of a received frame, in bytes: the least that RFC 9113 allows.
+const LARGEST_FRAME: u32 = 16 * 1024;
+
+/// The same once a client has made a call of gRPC: behind nginx, it may send messages in one frame.
+/// Bodies are handed on as they come, and heads have limits of their own, so no memory depends on
+/// it.
+const LARGEST_FRAME_OF_GRPC: u32 = 128 * 1024;
 
 /// The maximum payload of a sent frame that a location may want, in bytes.
 const LARGEST_CHUNK: u32 = (1 << 24) - 1;
@@ -100,6 +105,13 @@ fn config(server: &Server) -> Config {
         max_fields: limits.max_headers.saturating_add(MORE_FIELDS),
         extended_connect: true,
     }
+}
+
+/// Whether a request is a call of gRPC.
+fn is_call(fields: &FieldBlock) -> bool {
+    fields.iter().any(|(_, value, known)| {
+        known == Known::ContentType && value.starts_with(b"application/grpc")
+    })
 }
 
 /// A connection and its task.
@@ -319,6 +331,10 @@ impl Serving {
         self.number += 1;
         self.busy = true;
         self.gauge = None;
+        if !begun.ended && is_call(&begun.fields) {
+            // Before the frames behind the head are looked at.
+            self.driver.link().announce_frame_size(LARGEST_FRAME_OF_GRPC);
+        }
         let server = own_server(&self.found.1, &self.info);
         let settings = &server.location.usual.connection;
         if settings.keepalive_timeout.idle.is_zero()

@@ -115,7 +115,7 @@ pub(super) fn time(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 
 /// A field of the kernel's `TCP_INFO`.
 fn tcp_info(request: &Request, out: &mut Vec<u8>, part: impl Fn(&TcpInfo) -> u32) -> bool {
-    let info = request.client.conn().and_then(|conn| conn.tcp_info());
+    let info = request.client.tcp_info();
     number_of(info.map(|info| part(&info).into()), out)
 }
 

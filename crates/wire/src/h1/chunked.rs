@@ -372,32 +372,13 @@ impl Chunked {
             let field = field::parse(line, true).map_err(|_| ChunkError::Syntax)?;
             let name = &line[..field.name_end];
             let known = Known::from_name(name);
-            if !NOT_IN_TRAILERS.contains(&known) {
+            if !Known::NOT_IN_TRAILERS.contains(known) {
                 into.push_known(known, name, &line[field.value_start..field.value_end]);
             }
         }
         Ok(())
     }
 }
-
-const NOT_IN_TRAILERS: &[Known] = &[
-    Known::ContentLength,
-    Known::TransferEncoding,
-    Known::Trailer,
-    Known::Te,
-    Known::Host,
-    Known::Connection,
-    Known::ProxyConnection,
-    Known::KeepAlive,
-    Known::Upgrade,
-    Known::ContentType,
-    Known::ContentEncoding,
-    Known::ContentRange,
-    Known::Authorization,
-    Known::ProxyAuthorization,
-    Known::SetCookie,
-    Known::Location,
-];
 
 /// The line before a chunk of `size` bytes; empty for size 0, which would end the body. `\r\n`
 /// follows the data.

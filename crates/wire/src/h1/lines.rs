@@ -82,7 +82,8 @@ fn usual(buf: &[u8], at: usize) -> Option<(Entry, usize)> {
         b' ' => without_spaces(buf, start, stop),
         _ => stop,
     };
-    Some((Entry { name: Span::new(at, colon), value: Span::new(start, end), known }, stop + 2))
+    let (name, value) = (Span::new(at, colon), Span::new(start, end));
+    Some((Entry { name, value, known, never_indexed: false }, stop + 2))
 }
 
 #[inline(always)]

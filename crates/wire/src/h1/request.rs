@@ -316,6 +316,7 @@ impl RequestParser {
             name: Span::new(base, base + field.name_end),
             value: Span::new(base + field.value_start, base + field.value_end),
             known: Known::from_name(&line[..field.name_end]),
+            never_indexed: false,
         };
         self.builder.field(entry, buf, limits, choose)
     }

@@ -230,6 +230,7 @@ impl ResponseParser {
             name: Span::new(base, base + field.name_end),
             value: Span::new(base + field.value_start, base + field.value_end),
             known: Known::from_name(&line[..field.name_end]),
+            never_indexed: false,
         })
     }
 

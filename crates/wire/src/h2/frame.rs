@@ -4,7 +4,7 @@ pub(crate) mod payload;
 pub(crate) mod write;
 
 /// The length of a frame's head, in bytes.
-pub(crate) const HEAD: usize = 9;
+pub const HEAD: usize = 9;
 
 /// The bytes that a client sends first (RFC 9113 section 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -52,7 +52,7 @@ struct Story {
 
 impl Story {
     fn add(&mut self, event: &Event<'_>, fields: usize) {
-        if let Event::Data { stream, bytes, ended } = event {
+        if let Event::Data { stream, bytes, ended, .. } = event {
             self.body += bytes.len();
             if *ended {
                 self.lines.push(format!("end of {} after {}", stream.id, self.body));
@@ -170,12 +170,12 @@ impl User {
                 self.connection.send_head(stream, end, |head| head.status(200));
             }
             Event::Head { stream, .. } => self.is_known(stream),
-            Event::Data { stream, bytes, ended } => {
+            Event::Data { stream, bytes, ended, .. } => {
                 self.is_known(stream);
                 assert!(ended || !bytes.is_empty());
                 self.connection.release(stream, bytes.len());
             }
-            Event::Trailers { stream } => self.is_known(stream),
+            Event::Trailers { stream, .. } => self.is_known(stream),
             Event::Reset { stream, .. } => {
                 self.is_known(stream);
                 self.connection.forget(stream);

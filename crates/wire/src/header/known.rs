@@ -260,6 +260,27 @@ impl Known {
         Self::Upgrade,
     ]);
 
+    /// The fields that are never taken from trailers (RFC 9110 section 6.5.1: framing, routing,
+    /// content).
+    pub const NOT_IN_TRAILERS: Seen = Seen::of(&[
+        Self::ContentLength,
+        Self::TransferEncoding,
+        Self::Trailer,
+        Self::Te,
+        Self::Host,
+        Self::Connection,
+        Self::ProxyConnection,
+        Self::KeepAlive,
+        Self::Upgrade,
+        Self::ContentType,
+        Self::ContentEncoding,
+        Self::ContentRange,
+        Self::Authorization,
+        Self::ProxyAuthorization,
+        Self::SetCookie,
+        Self::Location,
+    ]);
+
     /// The index of the word of a [`Seen`] that has the id.
     const fn place(self) -> usize {
         (self as usize >> 6) & 1

@@ -118,6 +118,8 @@ impl RequestFields {
         let (pseudo, entries) = entries.split_at(count);
         for entry in pseudo {
             self.pseudo.take(entry, text, self.extended_connect)?;
+            self.builder.head.target_never_indexed |=
+                entry.never_indexed && entry.name.of(text) == b":path";
             if self.pseudo.last_is_authority(entry) {
                 let fault = authority_fault(PseudoFault::Invalid);
                 self.builder.authority(entry.value, text, fault, choose)?;

@@ -42,6 +42,8 @@ pub struct RequestHead {
     pub line: Span,
     /// The target as sent, without scheme and host; `/` if there is only a host.
     pub target: Span,
+    /// Whether no table of header compression may keep the target.
+    pub target_never_indexed: bool,
     /// The scan of the target.
     pub scan: Scan,
     /// Whether the target was absolute and had no path, only arguments.
@@ -148,6 +150,7 @@ impl RequestHead {
         (self.method_text, self.line, self.protocol) = Default::default();
         self.connect_protocol = Span::default();
         (self.target, self.scan, self.scheme, self.empty_path) = Default::default();
+        self.target_never_indexed = false;
         self.host.clear();
         self.entries.clear();
         self.skipped.clear();

@@ -3,10 +3,12 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use weir_engine::TcpInfo;
 use weir_engine::buffer::{self, Buf};
 use weir_wire::h1::Framing;
 use weir_wire::h2::ErrorCode;
 use weir_wire::h2::hpack::BlockWriter;
+use weir_wire::h2::response::read_trailers;
 use weir_wire::header::{Headers, Known};
 
 use super::Sign;
@@ -63,6 +65,11 @@ impl H2 {
     /// The stream.
     pub(crate) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
+    }
+
+    /// The TCP state of the connection.
+    pub(super) fn tcp_info(&self) -> Option<TcpInfo> {
+        self.stream.link().tcp_info()
     }
 
     /// Applies the head: its body, and the priority of the response (RFC 9218).
@@ -229,7 +236,8 @@ impl H2 {
                 (false, _) => Ok(None),
                 (true, Some(1..)) => Err(self.malformed(BodyError::TooShort)),
                 (true, _) => {
-                    body.ends();
+                    let trailers = self.trailers()?;
+                    body.ends(trailers);
                     Ok(Some(BodyStep::End))
                 }
             };
@@ -242,6 +250,17 @@ impl H2 {
         self.left = self.left.map(|left| left - count);
         body.take_in(count, count);
         Ok(Some(BodyStep::Data(data)))
+    }
+
+    /// The trailers of the request.
+    fn trailers(&mut self) -> Result<Headers, BodyError> {
+        let mut trailers = Headers::new();
+        if let Some(mut block) = self.stream.take_trailers() {
+            let read = read_trailers(&mut block, &mut trailers);
+            self.stream.reuse(block);
+            read.map_err(|_| self.malformed(BodyError::Malformed))?;
+        }
+        Ok(trailers)
     }
 
     fn malformed(&mut self, fault: BodyError) -> BodyError {

@@ -250,7 +250,7 @@ impl Stream {
                 (false, _) => Ok(None),
                 (true, Rest::Length(_)) => Err(BodyError::Closed),
                 (true, _) => {
-                    body.ends();
+                    body.ends(Headers::new());
                     Ok(Some(BodyStep::End))
                 }
             };

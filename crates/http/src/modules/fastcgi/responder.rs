@@ -127,7 +127,7 @@ impl Protocol for Responder {
                 OutgoingBody::None
             }
         };
-        Ok(Outgoing { uri: 0..0, body })
+        Ok(Outgoing { body, ..Outgoing::default() })
     }
 
     fn read_head(

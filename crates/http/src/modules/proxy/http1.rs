@@ -1,17 +1,19 @@
 //! HTTP/1.x to upstreams, as a [`Protocol`].
 
+use std::sync::Arc;
+
 use weir_engine::error_log::Level;
 use weir_script::Template;
 use weir_wire::h1::{Framing, Version};
 use weir_wire::header::{Headers, Known};
 
-use super::outgoing::{escape_blanks, plan_body, write_method, write_uri};
+use super::outgoing::{escape_blanks, in_chunks, plan_body, write_method, write_uri};
 use super::{PROXY, rewrite};
 use crate::field::clean;
 use crate::pass::body::BodyReader;
 use crate::pass::fields::OfClient;
 use crate::pass::head_lines::{duplicates, unusual};
-use crate::pass::protocol::{InvalidHead, Outgoing, Protocol, UpstreamHead, Wanted};
+use crate::pass::protocol::{InvalidHead, Outgoing, OutgoingBody, Protocol, UpstreamHead, Wanted};
 use crate::pass::target::Target;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -81,7 +83,15 @@ impl Protocol for Http1 {
         let location = self.location.clone();
         let proxy = location.settings.get(&PROXY);
         let set_body = proxy.set_body.as_ref().map(|template| request.eval(template));
-        let (plan, outgoing) = plan_body(&location, request, set_body.as_deref());
+        let transfer = super::transfer(&location);
+        let (mut plan, mut outgoing) = plan_body(&location, request, set_body.as_deref());
+        if transfer.pass_request_trailers
+            && request.body.trailers.is_some()
+            && matches!(outgoing, OutgoingBody::Plain)
+            && super::version(proxy) >= Version::HTTP_11
+        {
+            (plan, outgoing) = in_chunks(request);
+        }
         let start = out.len();
         write_method(request, proxy.method.as_ref(), out)?;
         self.head = out[start..].eq_ignore_ascii_case(b"HEAD");
@@ -101,13 +111,14 @@ impl Protocol for Http1 {
         let Some(fields) = &proxy.fields else { return Err(Rejection::INTERNAL) };
         let version = super::version(proxy);
         Self::write_host(request, &target.place.host, fields.host.as_ref(), version, out);
-        let passes = crate::modules::proxy::transfer(&location).pass_request_headers;
-        self.upgrade = fields.write(request, plan, OfClient::all_if(passes), out);
+        let of_client = OfClient::all_if(transfer.pass_request_headers);
+        self.upgrade = fields.write(request, plan, of_client, out);
+        let trailers = transfer.pass_request_trailers.then(|| Arc::clone(fields) as _);
         out.extend_from_slice(b"\r\n");
         if let Some(body) = set_body {
             out.extend_from_slice(&body);
         }
-        Ok(Outgoing { uri, body: outgoing })
+        Ok(Outgoing { uri, body: outgoing, trailers })
     }
 
     fn read_head(

@@ -2,6 +2,8 @@
 //! protocol, as a WebSocket does over HTTP/1.1, gets no answer of that protocol: `Upgrade` is not
 //! passed on.
 
+use std::sync::Arc;
+
 use weir_engine::error_log::Level;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::header::Headers;
@@ -63,8 +65,9 @@ impl Protocol for Http2 {
         let uri = start..out.len();
         let Some(fields) = &proxy.fields else { return Err(Rejection::INTERNAL) };
         http2::write_authority(request, fields.host.as_ref(), &target.place.host, out);
-        let passes = super::transfer(&location).pass_request_headers;
-        fields.write(request, plan, OfClient::all_if(passes), out);
+        let transfer = super::transfer(&location);
+        fields.write(request, plan, OfClient::all_if(transfer.pass_request_headers), out);
+        let trailers = transfer.pass_request_trailers.then(|| Arc::clone(fields) as _);
         let body = match (outgoing, set_body) {
             (_, Some(body)) => {
                 out.extend_from_slice(b"\r\n");
@@ -74,7 +77,7 @@ impl Protocol for Http2 {
             (OutgoingBody::None, None) => OutgoingBody::None,
             _ => OutgoingBody::Plain,
         };
-        Ok(Outgoing { uri, body })
+        Ok(Outgoing { uri, body, trailers })
     }
 
     fn is_multiplexed(&self) -> bool {

@@ -96,6 +96,13 @@ pub(super) fn plan_body(
     (plan, outgoing)
 }
 
+/// The framing of a body that is followed by trailers.
+pub(super) fn in_chunks(request: &mut Request) -> (BodyPlan, OutgoingBody) {
+    let shown = &mut request.attempts.shown;
+    (shown.chunked, shown.body_length) = (true, None);
+    (BodyPlan { length: None, chunked: true }, OutgoingBody::Framed(&CHUNKS))
+}
+
 /// Writes the method: GET for a HEAD that the cache fetches with it, else `proxy_method`, or
 /// the client's. A method that would break the request line is refused.
 pub(super) fn write_method(

@@ -17,7 +17,7 @@ use weir_engine::connection::splice;
 use weir_engine::error_log::Level;
 use weir_engine::timer::Deadline;
 
-use super::{End, Ending, READING, is_buffered, limit_rate, passes_unseen, take};
+use super::{End, Ending, READING, is_buffered, limit_rate, passes_unseen, take, without_rate};
 use crate::body::BodyError;
 use crate::pass::attempt::{UpstreamExchange, Watch, io_failed};
 use crate::pass::body::STREAM_CUT;
@@ -93,9 +93,7 @@ impl<'a> Relay<'a> {
         if buffering {
             rate = limit_rate(request, pass);
         } else {
-            // An unbuffered response has no rate, as in nginx.
-            request.client.rate = None;
-            request.client.rate_set = true;
+            without_rate(request);
         }
         let moves = rate.is_none()
             && kept.is_none()

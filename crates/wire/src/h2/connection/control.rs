@@ -8,7 +8,7 @@ use crate::h2::frame::payload::{self, WRONG_SIZE};
 use crate::h2::frame::{FrameHead, flag, write};
 use crate::h2::limits::{self, cost};
 use crate::h2::priority::Priority;
-use crate::h2::settings::{self, Change};
+use crate::h2::settings::{self, Change, id};
 use crate::h2::stream::{Cause, State, Wait};
 
 use super::receive::Phase;
@@ -45,6 +45,15 @@ impl Connection {
         }
         write::settings_ack(self.output.end());
         Ok(None)
+    }
+
+    /// Allows the peer larger frames from now on (SETTINGS_MAX_FRAME_SIZE, up to 2^24-1), and tells
+    /// it. A smaller size changes nothing.
+    pub fn announce_frame_size(&mut self, size: u32) {
+        if size > self.config.max_frame && self.phase != Phase::Ended {
+            self.config.max_frame = size;
+            write::settings(self.output.end(), [(id::MAX_FRAME_SIZE, size)]);
+        }
     }
 
     /// Adjusts what may be sent on each stream (RFC 9113 section 6.9.2).

@@ -6,7 +6,7 @@ use super::{Connection, Event};
 use crate::h2::closed::Past;
 use crate::h2::error::{ConnectionError, ErrorCode};
 use crate::h2::frame::payload::{BAD_PADDING, TOO_SHORT};
-use crate::h2::frame::{FrameHead, flag};
+use crate::h2::frame::{FrameHead, HEAD, flag};
 use crate::h2::limits::{self, cost};
 use crate::h2::stream::{Cause, Slot, State};
 
@@ -21,10 +21,13 @@ pub(super) struct Body {
     padding: u32,
     /// Whether the frame has END_STREAM.
     ends_stream: bool,
+    /// The number of bytes of the frame besides those of the body, until they are told.
+    framing: u32,
 }
 
 impl Body {
-    pub(super) const NONE: Self = Self { stream: 0, left: 0, padding: 0, ends_stream: false };
+    pub(super) const NONE: Self =
+        Self { stream: 0, left: 0, padding: 0, ends_stream: false, framing: 0 };
 
     pub(super) fn is_under_way(&self) -> bool {
         self.left > 0 || self.padding > 0
@@ -74,7 +77,8 @@ impl Connection {
             self.release(name, overhead as usize);
         }
         let ends_stream = head.has(flag::END_STREAM);
-        self.body = Body { stream: head.stream, left: length, padding, ends_stream };
+        let framing = HEAD as u32 + overhead;
+        self.body = Body { stream: head.stream, left: length, padding, ends_stream, framing };
         if length > 0 {
             self.overhead.earn(1 + length / 1024);
             return Ok(None);
@@ -140,13 +144,19 @@ impl Connection {
         if self.body.left == 0 && self.body.ends_stream {
             return Some(self.end_of_body(slot, bytes));
         }
-        Some(Event::Data { stream: self.streams.name(slot), bytes, ended: false })
+        Some(Event::Data {
+            stream: self.streams.name(slot),
+            bytes,
+            framing: std::mem::take(&mut self.body.framing),
+            ended: false,
+        })
     }
 
     /// Hands out the last bytes of a body.
     fn end_of_body<'i>(&mut self, slot: Slot, bytes: &'i [u8]) -> Event<'i> {
         self.streams.set_state(slot, self.streams[slot].state.end_remote());
-        Event::Data { stream: self.streams.name(slot), bytes, ended: true }
+        let framing = std::mem::take(&mut self.body.framing);
+        Event::Data { stream: self.streams.name(slot), bytes, framing, ended: true }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Event<'i> {
         stream: StreamId,
         /// The bytes; empty only together with `ended`.
         bytes: &'i [u8],
+        /// The number of bytes of the frame besides them, with its first bytes; else 0.
+        framing: u32,
         /// Whether the peer's side of the stream has ended.
         ended: bool,
     },
@@ -30,6 +32,8 @@ pub enum Event<'i> {
     Trailers {
         /// The stream.
         stream: StreamId,
+        /// The length as received, like that of a head.
+        length: u32,
     },
     /// The stream has ended abnormally: by the peer, or by this side because of the peer's fault.
     /// On a client's side it may follow the end of a response, which is valid then: the rest of the

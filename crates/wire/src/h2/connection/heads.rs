@@ -143,7 +143,7 @@ impl Connection {
         match purpose {
             Purpose::Request => self.request(id, ended, length),
             Purpose::Response(slot) => self.response(slot, ended, length),
-            Purpose::Trailers(slot) => self.trailers(slot),
+            Purpose::Trailers(slot) => self.trailers(slot, length),
             Purpose::Fault(slot, code) => self.fault(slot, code),
             Purpose::Nothing => {
                 self.spend(cost::POINTLESS)?;
@@ -270,9 +270,9 @@ impl Connection {
         Ok(Some(Event::Head { stream: self.streams.name(slot), ended, length }))
     }
 
-    fn trailers<'i>(&mut self, slot: Slot) -> Outcome<'i> {
+    fn trailers<'i>(&mut self, slot: Slot, length: u32) -> Outcome<'i> {
         self.streams.set_state(slot, self.streams[slot].state.end_remote());
-        Ok(Some(Event::Trailers { stream: self.streams.name(slot) }))
+        Ok(Some(Event::Trailers { stream: self.streams.name(slot), length }))
     }
 }
 

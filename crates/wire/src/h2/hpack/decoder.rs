@@ -22,6 +22,16 @@ pub struct Decoder {
     most_padding: u32,
 }
 
+/// The representations of literal fields (RFC 7541 section 6.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Literal {
+    /// It goes into the table.
+    Inserted,
+    Plain,
+    /// It may go into no table, here or on the way.
+    NeverIndexed,
+}
+
 impl Decoder {
     /// A decoder whose table holds at most `size` bytes (up to [`TABLE_MAX`]), as announced
     /// (SETTINGS_HEADER_TABLE_SIZE).
@@ -71,12 +81,13 @@ impl Decoder {
                 self.indexed(index, limits, fields)?;
             } else if first >= 0x40 {
                 let index = integer::read(&mut input, 6)?;
-                self.literal(index, &mut input, limits, fields, true)?;
+                self.literal(index, &mut input, limits, fields, Literal::Inserted)?;
             } else if first >= 0x20 {
                 return Err(HpackError("a size update after a field"));
             } else {
                 let index = integer::read(&mut input, 4)?;
-                self.literal(index, &mut input, limits, fields, false)?;
+                let sort = if first >= 0x10 { Literal::NeverIndexed } else { Literal::Plain };
+                self.literal(index, &mut input, limits, fields, sort)?;
             }
         }
         Ok(())
@@ -135,7 +146,7 @@ impl Decoder {
         input: &mut &[u8],
         limits: &BlockLimits,
         out: &mut FieldBlock,
-        insert: bool,
+        sort: Literal,
     ) -> Result<(), HpackError> {
         let start = out.begin();
         let known = self.name(index, input, out)?;
@@ -147,10 +158,10 @@ impl Decoder {
             None => (Known::from_name(name), FieldBlock::is_plain_name(name)),
         };
         let plain = plain_name && FieldBlock::is_plain_value(value, clean);
-        if insert {
+        if sort == Literal::Inserted {
             self.table.insert([out.open_line(mark), b"\r\n"], mark.name_len(), known, plain);
         }
-        out.end_or_drop(mark, known, plain, limits);
+        out.end_or_drop(mark, known, (plain, sort == Literal::NeverIndexed), limits);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use weir_engine::buffer::{Buf, drop_front, split_front};
 use weir_wire::h1::{Framing, Joined};
+use weir_wire::header::Headers;
 
 use super::Link;
 use crate::body::{Body, BodyError, BodyStep, Rest};
@@ -57,7 +58,9 @@ impl Link {
             if decoder.has_framing_trailer() {
                 return Err(BodyError::Malformed);
             }
-            body.ends();
+            let mut trailers = Headers::new();
+            decoder.trailers(&mut trailers).map_err(|_| BodyError::Malformed)?;
+            body.ends(trailers);
         }
         match (data.is_empty(), ended) {
             (false, _) => Ok(Some(BodyStep::Data(data))),

@@ -27,11 +27,11 @@ fn events(connection: &mut Connection, mut input: &[u8]) -> Vec<Seen> {
                 let fields = fields.map(|(name, value, _)| (text(name), text(value))).collect();
                 Seen::Head(stream, ended, fields)
             }
-            Event::Data { stream, bytes, ended } => {
+            Event::Data { stream, bytes, ended, .. } => {
                 connection.release(stream, bytes.len());
                 Seen::Data(stream, bytes.to_vec(), ended)
             }
-            Event::Trailers { stream } => Seen::Trailers(stream),
+            Event::Trailers { stream, .. } => Seen::Trailers(stream),
             Event::Reset { stream, code, unprocessed } => {
                 Seen::Other(Event::Reset { stream, code, unprocessed })
             }

@@ -127,8 +127,10 @@ pub(super) fn receive(
             None => break,
             Some(event) => seen.push(match event {
                 Event::Head { stream, ended, .. } => Seen::Head(stream.id, ended),
-                Event::Data { stream, bytes, ended } => Seen::Data(stream.id, bytes.len(), ended),
-                Event::Trailers { stream } => Seen::Trailers(stream.id),
+                Event::Data { stream, bytes, ended, .. } => {
+                    Seen::Data(stream.id, bytes.len(), ended)
+                }
+                Event::Trailers { stream, .. } => Seen::Trailers(stream.id),
                 Event::Reset { stream, code, unprocessed } => {
                     Seen::Reset(stream.id, code, unprocessed)
                 }

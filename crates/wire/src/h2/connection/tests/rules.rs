@@ -103,6 +103,26 @@ fn post(id: u32) -> Vec<u8> {
     headers(id, HEADERS_END, GET)
 }
 
+/// Larger frames are taken from the moment on that they are announced.
+#[test]
+fn frames_as_large_as_announced() {
+    let large = |id| headers(id, WHOLE, &[GET, &[0x90; 17_000][..]].concat());
+    let most = Config { max_head: 1 << 20, max_fields: 100_000, ..config(Role::Server) };
+    let mut server = opened(most);
+    server.announce_frame_size(20_000);
+    server.announce_frame_size(18_000);
+    let told = sent(&mut server);
+    assert_eq!(told.len(), 1, "smaller ones change nothing");
+    assert_eq!(
+        (told[0].kind, &told[0].payload[..]),
+        (kind::SETTINGS, &[0, 5, 0, 0, 0x4e, 0x20][..])
+    );
+    assert!(receive(&mut server, &large(1), 0).is_ok());
+    let too_large = headers(3, WHOLE, &[0x90; 20_001]);
+    assert_eq!(receive(&mut server, &too_large, 0), Err(SIZE));
+    assert_eq!(receive(&mut opened(most), &large(1), 0), Err(SIZE), "not announced");
+}
+
 /// The first bytes: section 3.4.
 #[test]
 fn prefaces() {

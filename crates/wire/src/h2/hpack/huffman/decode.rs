@@ -102,8 +102,8 @@ pub(in super::super) const SHORT_PADDING: u32 = 7;
 /// The padding that cannot be mistaken for anything else: one bit less than the code of the end.
 pub(in super::super) const LONG_PADDING: u32 = LONGEST as u32 - 1;
 
-/// Appends the text of a coded string with at most `most_padding` bits behind it. Returns whether it
-/// surely has no control bytes.
+/// Appends the text of a coded string with at most `most_padding` bits behind it. Returns whether
+/// it surely has no control bytes.
 pub(in super::super) fn decode(
     coded: &[u8],
     most_padding: u32,

@@ -156,6 +156,16 @@ fn padding_of_a_string_has_the_length_that_is_allowed() {
 }
 
 #[test]
+fn fields_keep_the_mark_of_what_no_table_may_keep() {
+    let mut fields = FieldBlock::default();
+    let (marked, plain, inserted) = (b"\x10\x01a\x01b", b"\x00\x01a\x01b", b"\x40\x01a\x01b");
+    let block = [&marked[..], plain, inserted, b"\x14\x01/", b"\xbe"].concat();
+    Decoder::new(4096).decode(&block, &WIDE, &mut fields).expect("valid");
+    let marks: Vec<_> = fields.entries().iter().map(|entry| entry.never_indexed).collect();
+    assert_eq!(marks, [true, false, false, true, false]);
+}
+
+#[test]
 fn a_lowered_setting_requires_a_size_update() {
     let mut decoder = Decoder::new(4096);
     assert!(decode(&mut decoder, &[0x82]).is_ok());

@@ -136,7 +136,7 @@ impl Side {
                 known.received.heads.push(mark);
                 known.received.ended |= ended;
             }
-            Event::Data { stream, bytes, ended } => {
+            Event::Data { stream, bytes, ended, .. } => {
                 let known = self.known(stream);
                 for (at, found) in (known.received.body..).zip(bytes) {
                     assert_eq!(*found, byte(stream.id, at), "byte {at} of {stream:?}");
@@ -145,7 +145,7 @@ impl Side {
                 known.unread += bytes.len();
                 known.received.ended |= ended;
             }
-            Event::Trailers { stream } => {
+            Event::Trailers { stream, .. } => {
                 let mark = mark(self.connection.fields());
                 let known = self.known(stream);
                 assert!(known.received.trailers.is_none());
