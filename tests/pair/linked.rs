@@ -6,13 +6,14 @@ use super::node::Node;
 use super::*;
 
 /// The configuration, the same on all nodes but for the file `local.conf`, which has
-/// their names. A change is another number in `$changes`.
+/// their names. A change is another number in `$changes`. A busy machine is no reason to give the
+/// address up.
 const CONF: &str = "
 pid nginx.pid; error_log error.log info; worker_processes 1;
 events { worker_connections 256; }
 ha {
     node a 192.168.56.11; node b 192.168.56.12; %nodes%
-    address 192.168.56.100/24; local local.conf;
+    address 192.168.56.100/24; stall 5s; local local.conf;
 }
 http {
     access_log off; default_type text/plain;
