@@ -193,7 +193,8 @@ fn the_status_is_there_when_the_server_has_started() {
     let mut a = Node::unstarted(&network, &directory, 1, &Node::conf("", node::HA, ""));
     for _ in 0..3 {
         a.launch();
-        assert!(a.ha(&["status"]).starts_with("This is node \"a\", Weir "));
+        let status = a.ha(&["status"]);
+        assert!(status.starts_with("This is node \"a\", Weir "), "{status}");
         a.quit();
         a.wait_gone();
     }
