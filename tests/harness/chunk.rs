@@ -23,7 +23,7 @@ pub(crate) fn chunk(bytes: &[u8]) -> Result<Option<Chunk>, String> {
     let size = usize::from_str_radix(digits, 16).map_err(|_| line.to_string())?;
     let start = end + 2;
     if size > 0 {
-        let end = start + size + 2;
+        let Some(end) = size.checked_add(start + 2) else { return Err(line.to_string()) };
         return Ok((end <= bytes.len()).then_some(Chunk { data: start..start + size, end }));
     }
     let mut line = start;
