@@ -23,9 +23,11 @@ use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use load::Pace;
+pub(crate) use load::h2load::ask as ask_by_h2;
 use machine::Cores;
 use report::Measured;
 pub(crate) use request::request;
+pub(crate) use side::beside;
 use side::{Side, Stage};
 pub(crate) use training::{plan as training_plan, train};
 pub(crate) use workload::Fields;

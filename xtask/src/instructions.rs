@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use exchange::Backend;
 use record::Record;
 
-use crate::bench::{Fields, request};
+use crate::bench::{Fields, ask_by_h2, beside, request};
 use crate::scratch::{Scratch, template};
 use crate::server::Server;
 use crate::{Failure, cargo, packages};
@@ -21,15 +21,38 @@ use crate::{Failure, cargo, packages};
 /// N.
 const REQUESTS: usize = 1000;
 
-/// A measured workload: its name in the record, its configuration and its request.
-const WORKLOADS: &[(&str, &str, &str, Fields)] = &[
-    ("small", "proxy.conf", "/", Fields::One),
-    ("fields", "proxy.conf", "/", Fields::Twelve),
-    ("realistic", "realistic.conf", "/", Fields::Twelve),
-    ("static-1k", "static.conf", "/1k", Fields::One),
-    ("cache-hit-1k", "cache.conf", "/kept/1k", Fields::One),
-    ("cache-miss", "cache.conf", "/", Fields::One),
-    ("fastcgi-small", "fastcgi.conf", "/", Fields::One),
+/// A measured workload.
+struct Row {
+    /// The name in the record.
+    name: &'static str,
+    conf: &'static str,
+    path: &'static str,
+    fields: Fields,
+    /// The number of requests at once on a connection of HTTP/2; 0 for HTTP/1.
+    streams: usize,
+}
+
+const fn row(name: &'static str, conf: &'static str, path: &'static str, fields: Fields) -> Row {
+    Row { name, conf, path, fields, streams: 0 }
+}
+
+/// HTTP/2 by h2load. As many streams as these always suffice to keep a server busy that runs so
+/// slowly, so that its work hardly varies.
+const fn h2(name: &'static str, path: &'static str, fields: Fields) -> Row {
+    Row { streams: 20, ..row(name, "h2.conf", path, fields) }
+}
+
+const WORKLOADS: &[Row] = &[
+    row("small", "proxy.conf", "/", Fields::One),
+    row("fields", "proxy.conf", "/", Fields::Twelve),
+    row("realistic", "realistic.conf", "/", Fields::Twelve),
+    row("static-1k", "static.conf", "/1k", Fields::One),
+    row("cache-hit-1k", "cache.conf", "/kept/1k", Fields::One),
+    row("cache-miss", "cache.conf", "/", Fields::One),
+    row("fastcgi-small", "fastcgi.conf", "/", Fields::One),
+    h2("h2-small", "/", Fields::One),
+    h2("h2-fields", "/", Fields::Twelve),
+    h2("h2c-upstream", "/h2c/", Fields::One),
 ];
 
 /// Counts and compares with the record, or writes it with `--record`.
@@ -51,26 +74,35 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     scratch.folder("files")?;
     scratch.write("files/1k", &[b'x'; 1024])?;
     let backend = Backend::start().map_err(|error| format!("the backend: {error}"))?;
+    let answers = answers(&scratch)?;
     let mut counted = Vec::new();
-    for &(name, conf, path, fields) in WORKLOADS {
-        let request = request(path, fields);
-        let of = |requests| count(&scratch, &binary, conf, backend.port, &request, requests);
+    for row in WORKLOADS {
+        let backend = if row.streams > 0 { answers.port } else { backend.port };
+        let of = |requests| count(&scratch, &binary, row, backend, requests);
         let (few, many) = (of(REQUESTS)?, of(3 * REQUESTS)?);
         let figure = many.saturating_sub(few) / (2 * REQUESTS as u64);
-        counted.push((name, figure));
+        counted.push((row.name, figure));
     }
     if rewrite { record::write(&counted) } else { Record::read()?.check(&counted) }
+}
+
+/// The backend of HTTP/2's rows: the streams of a client ask it at once.
+fn answers(scratch: &Scratch) -> Result<Server, Failure> {
+    let binary = beside("floor")?;
+    Server::start(scratch, "answers", None, &|port, _| {
+        Ok(vec![binary.clone().into(), "answer".into(), port.to_string().into()])
+    })
 }
 
 /// The instructions of a complete run of the server with this number of requests.
 fn count(
     scratch: &Scratch,
     binary: &Path,
-    conf: &str,
+    row: &Row,
     backend: u16,
-    request: &[u8],
     requests: usize,
 ) -> Result<u64, Failure> {
+    let conf = row.conf;
     let files = scratch.path().join("files").display().to_string();
     let server = Server::start(scratch, "weir", None, &|port, folder| {
         let words = [
@@ -91,8 +123,12 @@ fn count(
         line.push(path.into());
         Ok(line)
     })?;
-    exchange::ask(server.port, request, requests)
-        .map_err(|error| format!("{conf}: {error}\n{}", server.told()))?;
+    let asked = match row.streams {
+        0 => exchange::ask(server.port, &request(row.path, row.fields), requests)
+            .map_err(|error| error.to_string()),
+        streams => ask_by_h2(server.port, row.path, row.fields, streams, requests),
+    };
+    asked.map_err(|failure| format!("{}: {failure}\n{}", row.name, server.told()))?;
     let told = server.end();
     let count = told.lines().find_map(|line| line.split_once("Collected : "));
     let count = count.and_then(|(_, count)| count.trim().parse().ok());

@@ -41,7 +41,8 @@ pub(crate) const COMPARE: &[Needed] = &[
 ];
 
 /// For load: the backend, the generator, certificates.
-pub(crate) const LOAD: &[Needed] = &[("nginx", "nginx"), ("wrk", "wrk"), ("openssl", "openssl")];
+pub(crate) const LOAD: &[Needed] =
+    &[("nginx", "nginx"), ("wrk", "wrk"), ("h2load", "nghttp2-client"), ("openssl", "openssl")];
 
 /// For measurements of other servers than nginx.
 pub(crate) const BENCH: &[Needed] = &[
@@ -53,7 +54,8 @@ pub(crate) const BENCH: &[Needed] = &[
 ];
 
 /// For counting instructions.
-pub(crate) const INSTRUCTIONS: &[Needed] = &[("valgrind", "valgrind")];
+pub(crate) const INSTRUCTIONS: &[Needed] =
+    &[("valgrind", "valgrind"), ("h2load", "nghttp2-client")];
 
 /// For building h2spec: Go, and the libraries that it names.
 pub(crate) const H2SPEC: &[Needed] = &[

@@ -1,6 +1,8 @@
-//! A backend that gives the same small answer to whatever is asked, by HTTP or FastCGI, as cheaply
-//! as can be: the cores that it shares with the generator should have less to do than the proxy in
-//! front of it.
+//! A backend that gives the same small answer to whatever is asked, by HTTP/1, HTTP/2 or FastCGI, as
+//! cheaply as can be: the cores that it shares with the generator should have less to do than the
+//! proxy in front of it.
+
+mod h2;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -39,8 +41,9 @@ pub fn run(listener: &TcpListener) -> io::Result<()> {
     epoll::add(&epoll, listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     // A number is used again when its connection has closed; what is still told about that is taken
     // for a wake-up without cause.
-    let mut streams: Vec<Option<TcpStream>> = Vec::new();
+    let mut streams: Vec<Option<Client>> = Vec::new();
     let mut events = Vec::with_capacity(EVENTS);
+    let mut output = Vec::new();
     loop {
         events.clear();
         epoll::wait(&epoll, spare_capacity(&mut events), None)?;
@@ -57,11 +60,11 @@ pub fn run(listener: &TcpListener) -> io::Result<()> {
                     });
                     let data = EventData::new_u64(number as u64);
                     epoll::add(&epoll, &stream, data, EventFlags::IN)?;
-                    streams[number] = Some(stream);
+                    streams[number] = Some(Client { stream, h2: None });
                 }
                 number => {
                     let place = &mut streams[number as usize];
-                    if place.as_mut().is_some_and(|stream| !answer(stream)) {
+                    if place.as_mut().is_some_and(|client| !client.answer(&mut output)) {
                         *place = None;
                     }
                 }
@@ -70,16 +73,31 @@ pub fn run(listener: &TcpListener) -> io::Result<()> {
     }
 }
 
-/// Answers what has come; false when the connection has ended.
-fn answer(stream: &mut TcpStream) -> bool {
-    let mut message = [0; MESSAGE];
-    match stream.read(&mut message) {
-        Ok(0) => false,
-        Ok(count) if message[..count].starts_with(FASTCGI) => {
-            !message[..count].ends_with(END_OF_BODY) || stream.write_all(APPLICATION).is_ok()
+/// A connection to us.
+struct Client {
+    stream: TcpStream,
+    /// Its state if it speaks HTTP/2.
+    h2: Option<h2::Connection>,
+}
+
+impl Client {
+    /// Answers what has come; false when the connection has ended.
+    fn answer(&mut self, output: &mut Vec<u8>) -> bool {
+        let mut message = [0; MESSAGE];
+        let stream = &mut self.stream;
+        let input = match stream.read(&mut message) {
+            Ok(0) => return false,
+            Ok(count) => &message[..count],
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        };
+        if self.h2.is_some() || input.starts_with(h2::PREFACE) {
+            output.clear();
+            self.h2.get_or_insert_default().receive(input, output);
+            return stream.write_all(output).is_ok();
         }
-        Ok(count) if message[..count].ends_with(END) => stream.write_all(ANSWER).is_ok(),
-        Ok(_) => true,
-        Err(error) => error.kind() == ErrorKind::WouldBlock,
+        if input.starts_with(FASTCGI) {
+            return !input.ends_with(END_OF_BODY) || stream.write_all(APPLICATION).is_ok();
+        }
+        !input.ends_with(END) || stream.write_all(ANSWER).is_ok()
     }
 }

@@ -1,5 +1,6 @@
 //! The load generators.
 
+pub(crate) mod h2load;
 mod handshakes;
 mod idle;
 pub(super) mod paced;
@@ -39,7 +40,9 @@ impl Pace {
             | Load::Reloads
             | Load::Upgrades
             | Load::SlowDisk => (1, self.turn * self.turns as f64),
-            Load::Requests { .. } | Load::Handshakes { .. } => (self.turns, self.turn),
+            Load::Requests { .. } | Load::Streams { .. } | Load::Handshakes { .. } => {
+                (self.turns, self.turn)
+            }
         }
     }
 }
@@ -73,9 +76,13 @@ pub(super) fn measure(
     pace: &Pace,
 ) -> Result<Vec<f64>, Failure> {
     if let Load::Idle { connections } = workload.load {
-        let tls = matches!(workload.conf, Conf::Tls(_));
+        let way = match workload.conf {
+            Conf::Tls(_) => idle::Way::Tls,
+            Conf::H2 => idle::Way::H2,
+            _ => idle::Way::Plain,
+        };
         let cost = || account::memory(server.process());
-        let idle = idle::measure(server.port, tls, connections, pace.settle, &cost)?;
+        let idle = idle::measure(server.port, way, connections, pace.settle, &cost)?;
         return Ok(vec![idle.each, idle.all / f64::from(1 << 20)]);
     }
     let before = Cpu::of(server.process());
@@ -114,8 +121,9 @@ pub(super) fn flat_out(
     workload: &Workload,
     seconds: f64,
 ) -> Result<Count, Failure> {
-    let tls = matches!(workload.conf, Conf::Tls(_));
+    let tls = matches!(workload.conf, Conf::Tls(_) | Conf::H2Tls);
     match workload.load {
+        Load::Streams { .. } => h2load::run(server.port, tls, &workload.load, seconds),
         Load::Handshakes { resumed } => handshakes::run(server.port, resumed, seconds),
         _ => wrk::run(&stage.scratch, server.port, tls, &workload.load, seconds),
     }

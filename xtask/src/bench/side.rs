@@ -179,6 +179,8 @@ fn nginx_conf(conf: Conf) -> &'static str {
     match conf {
         Conf::Bare | Conf::Roomy => "proxy.conf",
         Conf::Tls(_) => "tls.conf",
+        Conf::H2 => "h2.conf",
+        Conf::H2Tls => "h2-tls.conf",
         Conf::Realistic => "realistic.conf",
         Conf::Static => "static.conf",
         Conf::Cache => "cache.conf",
@@ -308,7 +310,7 @@ fn certificate(scratch: &Scratch, name: &str, key: &[&str]) -> Result<(), Failur
 }
 
 /// Builds a proxy in `bench/`, which is outside of the workspace.
-fn beside(name: &str) -> Result<PathBuf, Failure> {
+pub(crate) fn beside(name: &str) -> Result<PathBuf, Failure> {
     let target = cargo::target()?.join(name);
     let manifest = cargo::root().join(format!("bench/{name}/Cargo.toml"));
     let mut command = cargo::cargo(&["build", "--quiet", "--release", "--locked"]);

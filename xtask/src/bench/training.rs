@@ -31,6 +31,12 @@ const MEASURED: &[&str] = &[
     "cache-hit-1m",
     "cache-miss",
     "fastcgi-small",
+    "h2-small",
+    "h2-fields",
+    "h2-64k",
+    "h2-1m",
+    "h2c-upstream",
+    "h2-tls-small",
     "tls-small",
     "tls-1m",
     "tls-full-p256",
@@ -61,7 +67,7 @@ const fn everyday(about: &'static str, path: &'static str) -> Workload {
 /// A text that identifies the training.
 pub(crate) fn plan() -> Result<String, Failure> {
     let mut text = format!("{SECONDS} {METHODS:?} {MEASURED:?} {BESIDES:?}");
-    for conf in ["everyday.conf", "backend.conf", "cache.conf", "fastcgi.conf"] {
+    for conf in ["everyday.conf", "backend.conf", "cache.conf", "fastcgi.conf", "h2.conf"] {
         let path = cargo::root().join("bench/conf").join(conf);
         let told = |error| format!("{}: {error}", path.display());
         text += &std::fs::read_to_string(&path).map_err(told)?;

@@ -11,6 +11,10 @@ pub(super) enum Conf {
     Bare,
     /// The bare proxy behind TLS 1.3.
     Tls(Key),
+    /// HTTP/2 with clients, and at one path with the backend.
+    H2,
+    /// HTTP/2 with clients over TLS 1.3.
+    H2Tls,
     /// The bare proxy in a location with settings that only nginx has.
     Roomy,
     /// Typical settings of a proxy in use.
@@ -63,6 +67,15 @@ pub(super) enum Load {
         /// The size of the request body in bytes.
         upload: usize,
     },
+    /// Requests of HTTP/2 at the proxy's maximum rate, several at once on each connection.
+    Streams {
+        path: &'static str,
+        fields: Fields,
+        /// The number of connections.
+        connections: usize,
+        /// The number of requests at once on each.
+        streams: usize,
+    },
     /// TLS handshakes at the maximum rate, each with one small request.
     Handshakes { resumed: bool },
     /// So many hundredths of the requests that nginx can serve, at even intervals.
@@ -95,6 +108,7 @@ impl Workload {
     pub(super) fn has_small_answers(&self) -> bool {
         match self.load {
             Load::Requests { path, upload, .. } => path == "/" && upload == 0,
+            Load::Streams { path, .. } => !path.starts_with("/body/"),
             Load::Handshakes { .. }
             | Load::Paced { .. }
             | Load::Idle { .. }
@@ -110,6 +124,7 @@ impl Workload {
             Load::Requests { fields, .. } => !matches!(fields, Fields::Close),
             Load::Paced { .. } => true,
             Load::Handshakes { .. }
+            | Load::Streams { .. }
             | Load::Idle { .. }
             | Load::Reloads
             | Load::Upgrades
@@ -133,6 +148,11 @@ pub(super) const fn get(path: &'static str, fields: Fields) -> Load {
 
 const fn mebibyte(path: &'static str) -> Load {
     Load::Requests { path, fields: Fields::One, connections: FEW, upload: 0 }
+}
+
+/// HTTP/2 on as many connections as a busy proxy has from another one.
+const fn streams(path: &'static str, fields: Fields, streams: usize) -> Load {
+    Load::Streams { path, fields, connections: 10, streams }
 }
 
 pub(super) const fn row(
@@ -188,12 +208,19 @@ pub(super) const WORKLOADS: &[Workload] = &[
     row("tls-full-p256", "a full handshake (ECDSA P-256) for each small request", P256, FULL),
     row("tls-full-rsa", "a full handshake (RSA 2048) for each small request", RSA, FULL),
     row("tls-resumed", "a resumed handshake for each small request", P256, RESUMED),
+    row("h2-small", "HTTP/2, small requests on 10 connections of 100 streams", Conf::H2, streams("/", Fields::One, 100)),
+    row("h2-fields", "the same with 12 request fields of 4 KiB", Conf::H2, streams("/", Fields::Twelve, 100)),
+    row("h2-64k", "HTTP/2, bodies of 64 KiB on 10 connections of 10 streams", Conf::H2, streams("/body/64k", Fields::One, 10)),
+    row("h2-1m", "bodies of 1 MiB on 10 connections of 4 streams", Conf::H2, streams("/body/1m", Fields::One, 4)),
+    row("h2c-upstream", "like h2-small, with HTTP/2 to the backend (`grpc_pass`)", Conf::H2, streams("/h2c/", Fields::One, 100)),
+    row("h2-tls-small", "like h2-small, over TLS 1.3", Conf::H2Tls, streams("/", Fields::One, 100)),
     row("paced-25", "small requests at a quarter of nginx's most", Conf::Bare, Load::Paced { percent: 25 }),
     row("paced-50", "at half of it", Conf::Bare, Load::Paced { percent: 50 }),
     row("idle-5000", "5,000 idle keepalive connections", Conf::Bare, Load::Idle { connections: 5_000 }),
     row("idle-15000", "15,000 of them", Conf::Bare, Load::Idle { connections: 15_000 }),
     row("tls-idle-5000", "5,000 over TLS 1.3", P256, Load::Idle { connections: 5_000 }),
     row("tls-idle-15000", "15,000 over TLS 1.3", P256, Load::Idle { connections: 15_000 }),
+    row("h2-idle-5000", "5,000 idle connections of HTTP/2", Conf::H2, Load::Idle { connections: 5_000 }),
     reloads("reload-500", "500 servers of five locations are reloaded", Sites::Plain(500)),
     reloads("reload-1000", "1,000 of them", Sites::Plain(1_000)),
     reloads("reload-2000", "2,000 of them", Sites::Plain(2_000)),
@@ -208,7 +235,9 @@ pub(super) const WORKLOADS: &[Workload] = &[
 /// The columns of each kind of workload. The first is compared with nginx; of reloads, all are.
 pub(super) fn columns(load: &Load) -> &'static [&'static str] {
     match load {
-        Load::Requests { .. } => &["CPU µs per request", "user %", "requests per second"],
+        Load::Requests { .. } | Load::Streams { .. } => {
+            &["CPU µs per request", "user %", "requests per second"]
+        }
         Load::Handshakes { .. } => &["CPU µs per connection", "user %", "connections per second"],
         Load::Paced { .. } => {
             &["CPU µs per request", "user %", "requests per second", "p50 µs", "p99 µs"]

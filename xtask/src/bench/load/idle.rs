@@ -29,23 +29,34 @@ pub(super) struct Idle {
     pub(super) all: f64,
 }
 
+/// What the connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// HTTP/1.
+    Plain,
+    /// HTTP/1 over TLS 1.3.
+    Tls,
+    /// HTTP/2 with prior knowledge.
+    H2,
+}
+
 /// Opens the connections, leaves them idle and measures the server's memory.
 pub(super) fn measure(
     port: u16,
-    tls: bool,
+    way: Way,
     connections: usize,
     settle: Duration,
     weigh: &dyn Fn() -> u64,
 ) -> Result<Idle, Failure> {
-    let config = if tls { Some(tls::client(false)?) } else { None };
-    let first = open(port, 0, config.as_ref())?;
+    let config = if way == Way::Tls { Some(tls::client(false)?) } else { None };
+    let first = open(port, way, 0, config.as_ref())?;
     let before = weigh();
     let threads: Vec<_> = (0..THREADS)
         .map(|thread| {
             let config = config.clone();
             let mine = (thread..connections).step_by(THREADS);
             std::thread::spawn(move || {
-                mine.map(|number| open(port, number, config.as_ref()))
+                mine.map(|number| open(port, way, number, config.as_ref()))
                     .collect::<Result<Vec<_>, _>>()
             })
         })
@@ -75,7 +86,12 @@ fn check(kept: &[TcpStream]) -> Result<(), Failure> {
 }
 
 /// Opens a connection and sends one request. Of TLS, only the socket is kept: no more data is sent.
-fn open(port: u16, number: usize, tls: Option<&Arc<ClientConfig>>) -> Result<TcpStream, Failure> {
+fn open(
+    port: u16,
+    way: Way,
+    number: usize,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<TcpStream, Failure> {
     let failed = |error: std::io::Error| format!("idle connection {number}: {error}");
     let mut socket = connected(port, number).map_err(failed)?;
     socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
@@ -85,6 +101,7 @@ fn open(port: u16, number: usize, tls: Option<&Arc<ClientConfig>>) -> Result<Tcp
             let mut connection = connection.map_err(|error| error.to_string())?;
             ask(Stream::new(&mut connection, &mut socket)).map_err(failed)?;
         }
+        None if way == Way::H2 => ask_by_h2(&mut socket).map_err(failed)?,
         None => ask(&mut socket).map_err(failed)?,
     }
     Ok(socket)
@@ -115,4 +132,33 @@ fn ask(mut stream: impl Read + Write) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The preface of HTTP/2, empty SETTINGS, and stream 1: GET / of `localhost` by http.
+const BEGINNING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\
+    \0\0\x0e\x01\x05\0\0\0\x01\x82\x86\x84\x41\x09localhost";
+
+/// The acknowledgement of the server's SETTINGS.
+const SETTINGS_ACK: &[u8] = b"\0\0\0\x04\x01\0\0\0\0";
+
+/// The bytes of a frame's head.
+const HEAD: usize = 9;
+
+/// Asks by HTTP/2 and acknowledges the settings, as every client does.
+fn ask_by_h2(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(BEGINNING)?;
+    loop {
+        let mut head = [0; HEAD];
+        stream.read_exact(&mut head)?;
+        let [a, b, c, kind, flags, ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        stream.read_exact(&mut payload)?;
+        match (kind, flags & 1) {
+            (4, 0) => stream.write_all(SETTINGS_ACK)?,
+            // DATA or HEADERS with END_STREAM.
+            (0 | 1, 1) => return Ok(()),
+            (3 | 7, _) => return Err(std::io::ErrorKind::ConnectionReset.into()),
+            _ => {}
+        }
+    }
 }
