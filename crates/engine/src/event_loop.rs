@@ -44,6 +44,7 @@ pub use method::Method;
 pub use tasks::Task;
 pub use threads::on_a_thread;
 
+use crate::clock::Instant;
 use crate::panics;
 use crate::{buffer, clock, timer};
 
@@ -54,6 +55,10 @@ pub(crate) use here::here;
 /// are queued at the start of a turn. Tasks started by a task thus run without a check in between,
 /// and none starves.
 const TASKS_PER_TURN: usize = 61;
+
+/// The time between the end of a crowd of tasks and the return of its memory, which takes about a
+/// millisecond, and as much again for those who need the memory next.
+const AFTER_CROWD: Duration = Duration::from_secs(1);
 
 /// The loop of one thread, created on that thread.
 #[derive(Debug)]
@@ -110,12 +115,9 @@ impl Loop {
         }
         self.tasks.run_last();
         self.outbox.send();
-        if self.tasks.has_emptied() {
-            buffer::give_back();
-            weir_sys::allocator::give_back();
-        }
+        self.tidy();
         let wait = match self.tasks.is_idle() {
-            true => self.timers.next(),
+            true => self.timers.next(self.tidies_at.get()),
             false => timers::Wait::No,
         };
         if self.reactor.wait(wait) {
@@ -124,6 +126,19 @@ impl Loop {
         clock::begin_turn();
         self.timers.fire();
         self.tasks.begin_turn();
+    }
+
+    /// Returns the memory of a crowd of tasks some time after it has ended. Not at once, since the
+    /// next may follow: the requests of an HTTP/2 connection come and go in crowds.
+    fn tidy(&self) {
+        if self.tasks.has_emptied() && self.tidies_at.get() == Instant::NEVER {
+            self.tidies_at.set(clock::now() + AFTER_CROWD);
+        }
+        if self.tidies_at.get() <= clock::now() {
+            self.tidies_at.set(Instant::NEVER);
+            buffer::give_back();
+            weir_sys::allocator::give_back();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::reactor::Reactor;
 use super::remote;
 use super::tasks::Tasks;
 use super::timers::Timers;
+use crate::clock::Instant;
 
 thread_local! {
     static HERE: Cell<Option<&'static Loop>> = const { Cell::new(None) };
@@ -25,6 +26,8 @@ pub(crate) struct Loop {
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
     pub(crate) outbox: Outbox,
+    /// When the memory of a crowd of tasks is to be returned; never if there was none.
+    pub(super) tidies_at: Cell<Instant>,
 }
 
 impl Loop {
@@ -36,6 +39,7 @@ impl Loop {
                 reactor: Reactor::default(),
                 timers: Timers::default(),
                 outbox: Outbox::default(),
+                tidies_at: Cell::new(Instant::NEVER),
             }));
             HERE.set(Some(new));
             new
@@ -47,6 +51,7 @@ impl Loop {
             return Err(error);
         }
         here.number.set(number);
+        here.tidies_at.set(Instant::NEVER);
         here.tasks.open(number);
         Ok(here)
     }

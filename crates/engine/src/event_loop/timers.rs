@@ -100,13 +100,17 @@ impl Timers {
         drop(waker);
     }
 
-    /// The time until the first timer.
-    pub(super) fn next(&self) -> Wait {
+    /// The time until the first timer, or until `other` if that is earlier.
+    pub(super) fn next(&self, other: Instant) -> Wait {
         let heap = self.0.borrow();
-        let Some(first) = heap.due.first() else { return Wait::Forever };
-        let mut left = first.tick.saturating_sub(clock::now().millis() + COARSE);
+        let first = heap.due.first().map_or(u64::MAX, |first| first.tick);
+        let first = if other == Instant::NEVER { first } else { first.min(tick(other)) };
+        if first == u64::MAX {
+            return Wait::Forever;
+        }
+        let mut left = first.saturating_sub(clock::now().millis() + COARSE);
         if left < COARSE {
-            let exact = first.tick.saturating_mul(NANOS).saturating_sub(clock::precise().nanos());
+            let exact = first.saturating_mul(NANOS).saturating_sub(clock::precise().nanos());
             left = exact.div_ceil(NANOS);
         }
         match u32::try_from(left) {
@@ -211,7 +215,21 @@ impl Heap {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn the_wait_is_for_the_earlier_of_both() {
+        let (timers, soon) = (Timers::default(), clock::now() + Duration::from_secs(1000));
+        assert_eq!(timers.next(Instant::NEVER), Wait::Forever);
+        let millis = |wait| if let Wait::Millis(millis) = wait { millis } else { 0 };
+        assert!((900_000..=1_000_001).contains(&millis(timers.next(soon))));
+        let cx = Context::from_waker(Waker::noop());
+        timers.start(clock::now() + Duration::from_secs(2000), &cx);
+        assert!((900_000..=1_000_001).contains(&millis(timers.next(soon))));
+        assert!((1_900_000..=2_000_001).contains(&millis(timers.next(Instant::NEVER))));
+    }
 
     #[test]
     fn the_heap_gives_back_in_order_what_was_not_removed() {
