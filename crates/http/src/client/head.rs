@@ -12,13 +12,31 @@ use crate::request::connection_info::ConnectionInfo;
 use crate::response::Response;
 use crate::server_name::SERVER_NAME;
 
+/// The name of a field that is made here.
+#[derive(Clone, Copy)]
+pub(super) struct Name {
+    /// Followed by `": "`, as in HTTP/1.
+    pub line: &'static str,
+    pub known: Known,
+}
+
+impl Name {
+    const SERVER: Self = Self { line: "Server: ", known: Known::Server };
+    const DATE: Self = Self { line: "Date: ", known: Known::Date };
+    const CONTENT_TYPE: Self = Self { line: "Content-Type: ", known: Known::ContentType };
+    const CONTENT_LENGTH: Self = Self { line: "Content-Length: ", known: Known::ContentLength };
+    const LAST_MODIFIED: Self = Self { line: "Last-Modified: ", known: Known::LastModified };
+    const LOCATION: Self = Self { line: "Location: ", known: Known::Location };
+    const VARY: Self = Self { line: "Vary: ", known: Known::Vary };
+}
+
 /// A writer of head fields: for each field, a name, a value and an end.
 pub(super) trait HeadWriter {
     /// Whether `Location` has the same place whether or not it is absolute.
     const LOCATION_IN_PLACE: bool = false;
 
-    /// Begins a field. The name includes the `": "` of HTTP/1's text.
-    fn name(&mut self, name: &'static str);
+    /// Begins a field.
+    fn name(&mut self, name: Name);
 
     /// The buffer to append the value to.
     fn value(&mut self) -> &mut Vec<u8>;
@@ -30,7 +48,7 @@ pub(super) trait HeadWriter {
     fn fields(&mut self, fields: &Headers);
 
     /// Writes a field with this value.
-    fn field(&mut self, name: &'static str, value: &[u8]) {
+    fn field(&mut self, name: Name, value: &[u8]) {
         self.name(name);
         self.value().extend_from_slice(value);
         self.end();
@@ -99,14 +117,14 @@ pub(super) fn write<W: HeadWriter>(
         && relative
         && let Some(target) = &response.location
     {
-        out.field("Location: ", target);
+        out.field(Name::LOCATION, target);
         relative = false;
     }
     if response.vary_accept_encoding {
-        out.field("Vary: ", b"Accept-Encoding");
+        out.field(Name::VARY, b"Accept-Encoding");
     }
     if relative && let Some(target) = &response.location {
-        out.field("Location: ", target);
+        out.field(Name::LOCATION, target);
     }
     debug_assert!(response.headers.iter().all(|(_, value, _)| field::is_clean(value)));
     out.fields(&response.headers);
@@ -119,29 +137,29 @@ fn server_and_date(reply: &Reply<'_>, out: &mut impl HeadWriter) {
             ServerTokens::Build => SERVER_NAME.build,
             ServerTokens::Off => SERVER_NAME.short,
         };
-        out.field("Server: ", name.as_bytes());
+        out.field(Name::SERVER, name.as_bytes());
     }
     if !reply.response.passes_date {
-        out.field("Date: ", &weir_engine::clock::http_date());
+        out.field(Name::DATE, &weir_engine::clock::http_date());
     }
 }
 
 /// The fields that describe the body.
 fn entity(response: &Response, out: &mut impl HeadWriter) {
     if !response.content_type.is_empty() {
-        out.name("Content-Type: ");
+        out.name(Name::CONTENT_TYPE);
         response.write_content_type(out.value());
         out.end();
     }
     if let Some(length) = response.content_length {
-        out.name("Content-Length: ");
+        out.name(Name::CONTENT_LENGTH);
         number(out.value(), length, 1);
         out.end();
     }
     if let Some(time) = response.last_modified
         && !response.headers.contains(Known::LastModified)
     {
-        out.name("Last-Modified: ");
+        out.name(Name::LAST_MODIFIED);
         weir_wire::date::http(time, out.value());
         out.end();
     }
@@ -177,7 +195,7 @@ fn location(reply: &mut Reply<'_>, out: &mut impl HeadWriter) -> bool {
         number(&mut absolute, u64::from(port), 1);
     }
     absolute.extend_from_slice(&target);
-    out.field("Location: ", &absolute);
+    out.field(Name::LOCATION, &absolute);
     reply.response.location = Some(absolute);
     false
 }

@@ -13,7 +13,7 @@ use weir_wire::header::{Headers, Known};
 
 use super::Sign;
 use crate::body::{Body, BodyError, BodyStep, Rest};
-use crate::client::head::{self, HeadWriter, Reply};
+use crate::client::head::{self, HeadWriter, Name, Reply};
 use crate::client::queue::Queue;
 use crate::client::{READ_SIZE, Sending};
 use crate::h2::{Ended, Stream};
@@ -108,7 +108,7 @@ impl H2 {
         }
         let sent = self.stream.send_head(ends, |block| {
             block.status(reply.response.status);
-            let mut out = Fields { block, name: "", value: buffer::take(USUAL_VALUE) };
+            let mut out = Fields { block, name: Known::Other, value: buffer::take(USUAL_VALUE) };
             head::write(&mut reply, &mut out, |_, _| {});
         });
         if ends {
@@ -323,15 +323,15 @@ const USUAL_VALUE: usize = 64;
 /// A writer of a block's fields.
 struct Fields<'a, 'b> {
     block: &'a mut BlockWriter<'b>,
-    name: &'static str,
+    name: Known,
     value: Buf,
 }
 
 impl HeadWriter for Fields<'_, '_> {
     const LOCATION_IN_PLACE: bool = true;
 
-    fn name(&mut self, name: &'static str) {
-        self.name = name;
+    fn name(&mut self, name: Name) {
+        self.name = name.known;
         self.value.clear();
     }
 
@@ -340,22 +340,16 @@ impl HeadWriter for Fields<'_, '_> {
     }
 
     fn end(&mut self) {
-        write_named(self.block, self.name, &self.value);
+        self.block.known(self.name, &self.value);
     }
 
     fn fields(&mut self, fields: &Headers) {
         write_fields(self.block, fields);
     }
 
-    fn field(&mut self, name: &'static str, value: &[u8]) {
-        write_named(self.block, name, value);
+    fn field(&mut self, name: Name, value: &[u8]) {
+        self.block.known(name.known, value);
     }
-}
-
-/// Writes a field whose name is followed by `": "`.
-fn write_named(block: &mut BlockWriter<'_>, name: &str, value: &[u8]) {
-    let name = name.trim_end_matches(": ").as_bytes();
-    write_field(block, name, value, Known::from_name(name));
 }
 
 fn write_fields(block: &mut BlockWriter<'_>, fields: &Headers) {

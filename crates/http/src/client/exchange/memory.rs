@@ -23,7 +23,7 @@ use weir_wire::header::Headers;
 use super::Exchange;
 use super::Sign;
 use crate::body::{Body, BodyError, BodyStep, Rest};
-use crate::client::head::{self, HeadWriter, Reply};
+use crate::client::head::{self, HeadWriter, Name, Reply};
 use crate::client::queue::Queue;
 use crate::client::{READ_SIZE, Sending};
 use crate::request::head::Head;
@@ -109,8 +109,8 @@ impl Fields {
 }
 
 impl HeadWriter for Fields {
-    fn name(&mut self, name: &'static str) {
-        self.push(name.trim_end_matches(": ").as_bytes(), b"");
+    fn name(&mut self, name: Name) {
+        self.push(name.known.name().as_bytes(), b"");
     }
 
     fn value(&mut self) -> &mut Vec<u8> {

@@ -6,7 +6,7 @@ use weir_wire::header::{Headers, Known};
 
 use super::reason::reason;
 use crate::client::Client;
-use crate::client::head::{self, HeadWriter, Reply, number};
+use crate::client::head::{self, HeadWriter, Name, Reply, number};
 use crate::piece::Piece;
 use crate::response::Response;
 
@@ -35,8 +35,8 @@ struct Text(Buf);
 
 impl HeadWriter for Text {
     #[inline]
-    fn name(&mut self, name: &'static str) {
-        self.0.extend_from_slice(name.as_bytes());
+    fn name(&mut self, name: Name) {
+        self.0.extend_from_slice(name.line.as_bytes());
     }
 
     #[inline]
