@@ -67,6 +67,20 @@ fn worker_memory(server: &Server) -> u64 {
 }
 
 #[test]
+fn a_client_that_keeps_up_needs_no_file() {
+    let backend = Backend::new(|_| Reply::ok(content(200_000)));
+    let server = proxy(&backend, "proxy_buffers 8 4k;").start();
+    // The windows have room for everything, as have the buffers of a socket.
+    let mut client = H2Client::connect(&server.address("port"), &[(4, 1_000_000)]);
+    client.frame(&Frame::window(0, 1_000_000));
+    let streams = [(); 3].map(|()| client.ask("/"));
+    for stream in streams {
+        assert!(client.answer(stream).body == content(200_000));
+    }
+    assert!(!server.error_log().contains("temporary file"), "{}", server.error_log());
+}
+
+#[test]
 fn a_body_waits_for_the_window_of_its_stream() {
     let server = server("location / { root %dir%; }").file("file", content(200_000)).start();
     let mut client = H2Client::connect(&server.address("port"), &[(4, 1000)]);

@@ -252,6 +252,14 @@ impl Exchange {
         }
     }
 
+    /// Whether the client takes bytes, and those of other requests only come first.
+    pub(super) fn waits_for_turn(&self) -> bool {
+        match self {
+            Self::H2(stream) => stream.waits_for_turn(),
+            Self::H1(_) | Self::Memory(_) => false,
+        }
+    }
+
     /// Whether the kernel can move bytes from another connection to the client's now.
     #[inline]
     pub(super) fn can_move(&self) -> bool {

@@ -34,6 +34,13 @@ impl Client {
         self.poll_flush(cx)
     }
 
+    /// Whether what is queued only waits for other streams, on a connection that takes bytes: for
+    /// no longer than they do.
+    pub(crate) fn waits_for_turn(&self) -> bool {
+        let Sink::Client(exchange) = &self.sink else { return false };
+        self.rate.is_none() && !self.queue.waits_for_disk() && exchange.waits_for_turn()
+    }
+
     /// Sends until the queue is empty. Ready with an error when the client is gone, or has not
     /// taken a byte for `send_timeout` (`TimedOut`).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

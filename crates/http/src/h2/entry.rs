@@ -41,6 +41,8 @@ pub(super) struct Entry {
     pub mark: u64,
     /// Whether the writer waits for the output to reach the mark.
     pub flushing: bool,
+    /// Whether the writer waits because other streams come first.
+    pub patient: bool,
     /// The task that waits for heads or bytes.
     pub reader: Option<Waker>,
     /// The task that waits for room, or until its output has left.

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub blocked_since: Instant,
     /// The number of streams that wait until their output has left.
     pub flushing: usize,
+    /// Whether some streams wait because others come first.
+    pub patient: bool,
     /// A ping was answered.
     pub pong: bool,
     /// Answered streams whose clients still send. Each is forgotten, which resets it, after its
@@ -79,6 +81,7 @@ impl State {
             blocked_since: Instant::NEVER,
             flushing: 0,
             answered: Vec::new(),
+            patient: false,
             pong: false,
             lent: false,
             scheduled: false,

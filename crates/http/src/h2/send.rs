@@ -30,6 +30,9 @@ impl State {
         if self.blocked && (!was_blocked || self.sent > before) {
             self.blocked_since = clock::now();
         }
+        if self.patient && (self.blocked || !self.machine.has_connection_window()) {
+            self.tell_patient();
+        }
         if self.flushing > 0 && (self.sent > before || !self.blocked) {
             self.tell_flushing();
         }
@@ -58,6 +61,15 @@ impl State {
         match conn.poll_flush(cx) {
             Poll::Ready(done) => done.map(Poll::Ready),
             Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    /// Wakes streams that have waited for others: now they wait for the peer.
+    fn tell_patient(&mut self) {
+        self.patient = false;
+        for entry in self.entries().filter(|entry| entry.patient) {
+            entry.patient = false;
+            entry::wake(&mut entry.writer);
         }
     }
 

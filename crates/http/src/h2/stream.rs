@@ -237,6 +237,19 @@ impl Stream {
         Poll::Pending
     }
 
+    /// Whether the peer takes bytes of the stream, so that there will be room for more when the
+    /// driver has sent those of others. If the peer ceases to, the task that waits is woken.
+    pub(crate) fn waits_for_turn(&self) -> bool {
+        let state = &mut *self.state();
+        if state.closed || state.blocked || !state.machine.has_window(self.id) {
+            return false;
+        }
+        let Some(entry) = state.entry(self.id) else { return false };
+        entry.patient = true;
+        state.patient = true;
+        true
+    }
+
     /// Queues bytes of the body, at most what [`Stream::poll_room`] returned; `end` if they are the
     /// last. Returns the number of bytes with those of frames.
     pub(crate) fn send_data(&mut self, bytes: &[u8], end: bool) -> usize {

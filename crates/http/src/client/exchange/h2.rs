@@ -196,6 +196,10 @@ impl H2 {
         Poll::Ready(Ok(sent))
     }
 
+    pub(super) fn waits_for_turn(&self) -> bool {
+        self.stream.waits_for_turn()
+    }
+
     /// Ends the response, if nothing else is left.
     pub(super) fn poll_flush(&mut self) -> Poll<io::Result<()>> {
         match std::mem::take(&mut self.end) {

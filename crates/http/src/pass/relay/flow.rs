@@ -200,7 +200,7 @@ impl<'a> Relay<'a> {
         if let Poll::Ready(Err(())) = self.poll_written(cx, request) {
             return Poll::Ready(Event::SpillFailed);
         }
-        let reads = self.may_read(request);
+        let mut reads = self.may_read(request);
         if !self.exchange.sender.is_done() {
             let UpstreamExchange { sender, channel, .. } = &mut *self.exchange;
             if let Poll::Ready(Err(error)) = sender.poll(cx, request, channel) {
@@ -219,11 +219,13 @@ impl<'a> Relay<'a> {
             if let Poll::Ready(event) = self.poll_out(cx, request, reads) {
                 return Poll::Ready(event);
             }
-            if self.direct
-                && self.kept.is_none()
-                && self.spill.relieve(request, self.memory).is_err()
-            {
-                return Poll::Ready(Event::SpillFailed);
+            if self.direct && self.kept.is_none() {
+                if request.client.waits_for_turn() {
+                    // It keeps up: no file is needed.
+                    reads = false;
+                } else if self.spill.relieve(request, self.memory).is_err() {
+                    return Poll::Ready(Event::SpillFailed);
+                }
             }
         }
         if reads {

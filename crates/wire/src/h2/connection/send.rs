@@ -104,6 +104,17 @@ impl Connection {
         limits::OUTPUT_LIMIT.saturating_sub(self.output.len() + promised)
     }
 
+    /// Whether the windows of the stream and of the connection let this side send.
+    pub fn has_window(&self, stream: StreamId) -> bool {
+        let stream = self.streams.get(stream).map(|slot| &self.streams[slot]);
+        stream.is_some_and(|stream| stream.send.available() > 0) && self.has_connection_window()
+    }
+
+    /// Whether the window of the connection lets this side send.
+    pub fn has_connection_window(&self) -> bool {
+        self.send_window.available() > 0
+    }
+
     /// How many bytes of bodies make up so many bytes of output, with the heads of frames.
     fn bodies_in(&self, output: usize) -> usize {
         let chunk = self.config.chunk as usize;
