@@ -55,9 +55,11 @@ impl Stream {
     #[inline]
     fn with<T>(&self, act: impl FnOnce(&mut Entry) -> T) -> T {
         let mut state = self.link.state.borrow_mut();
-        // A handle keeps its entry.
-        let entry = state.entry(self.id);
-        act(entry.unwrap_or(&mut Entry::default()))
+        match state.entry(self.id) {
+            Some(entry) => act(entry),
+            // A handle keeps its entry.
+            None => act(&mut Entry::default()),
+        }
     }
 
     fn state(&self) -> std::cell::RefMut<'_, State> {

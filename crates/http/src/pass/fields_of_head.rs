@@ -1,6 +1,7 @@
 //! The head of a request over HTTP/2, which is written as lines like one over HTTP/1, so that all
 //! protocols share the rules for fields: pseudo-fields first (`:method: GET`), then fields.
 
+use memchr::memchr;
 use weir_wire::h2::hpack::BlockWriter;
 use weir_wire::header::Known;
 
@@ -22,7 +23,7 @@ pub(super) fn write(head: &[u8], received: &Head, block: &mut BlockWriter<'_>) {
             Known::Host => {}
             known if Known::CONNECTION_SPECIFIC.contains(known) => {}
             _ if marked && is_marked(name, received) => block.sensitive(name, value),
-            Known::Other => block.field(name, value),
+            Known::Other => block.other(name, value),
             known => block.known(known, value),
         }
     }
@@ -41,11 +42,11 @@ fn is_marked(name: &[u8], received: &Head) -> bool {
 /// Names and values of lines.
 fn lines(mut head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
-        let end = head.iter().position(|&byte| byte == b'\r')?;
+        let end = memchr(b'\r', head)?;
         let (line, rest) = head.split_at(end);
         head = rest.get(2..).unwrap_or_default();
         // The first colon of a pseudo-field belongs to its name.
-        let colon = line.iter().skip(1).position(|&byte| byte == b':')? + 1;
+        let colon = memchr(b':', line.get(1..)?)? + 1;
         Some((&line[..colon], line.get(colon + 2..).unwrap_or_default()))
     })
 }

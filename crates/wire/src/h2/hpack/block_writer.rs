@@ -44,9 +44,15 @@ impl<'a> BlockWriter<'a> {
     /// Writes a field, or a pseudo-field with its colon.
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
         match Known::from_name(name) {
-            Known::Other => in_lower_case(name, |name| self.write(Known::Other, name, value)),
+            Known::Other => self.other(name, value),
             known => self.known(known, value),
         }
+    }
+
+    /// Writes a field whose name has no id, or a pseudo-field with its colon.
+    pub fn other(&mut self, name: &[u8], value: &[u8]) {
+        debug_assert!(Known::from_name(name) == Known::Other);
+        in_lower_case(name, |name| self.write(Known::Other, name, value));
     }
 
     /// Writes a field whose name is known. `known` is not [`Known::Other`].
