@@ -377,7 +377,7 @@ fn a_slow_client_stops_a_stream() {
 
 #[test]
 fn a_dead_upstream_is_unavailable() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = closed.local_addr().unwrap();
     drop(closed);
     let server = Server::http(
