@@ -74,6 +74,9 @@ fn a_connection_that_dies_with_many_streams_repeats_what_is_safe() {
         arrived.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
     assert!(twice.iter().all(|line| line.starts_with("GET")), "{twice:?}");
     assert_eq!(twice.len(), MANY / 2);
+    // The server has failed once.
+    let log = server.error_log();
+    assert_eq!(log.matches("upstream server temporarily disabled").count(), 1);
 }
 
 #[test]

@@ -184,8 +184,11 @@ pub(crate) async fn attempt(
         Err(Failure::Upstream(failure)) => {
             let UpstreamFailure { unprocessed, reused: of_connection, .. } = failure;
             // What an idle connection's end says nothing about, that of a shared one does not,
-            // either.
-            let reused = reused && (of_connection || !pass.protocol.is_multiplexed());
+            // either; and if it does, it is one failure, however many requests it ends.
+            let reused = match exchange.channel.stream() {
+                None => reused,
+                Some(stream) => of_connection && (reused || stream.is_loss_counted()),
+            };
             Err(Failure::Upstream(UpstreamFailure { sent: !unprocessed, reused, ..failure }))
         }
         Err(failure) => Err(failure),

@@ -45,6 +45,8 @@ pub(super) struct Shared {
     pub(super) state: RefCell<State>,
     /// Why it has ended.
     pub(super) lost: Cell<Reason>,
+    /// Its end was counted as a failure of the server.
+    loss_counted: Cell<bool>,
 }
 
 pub(super) enum State {
@@ -75,6 +77,12 @@ impl Lease {
     /// Notes that a response has come.
     pub(super) fn answered(&self) {
         self.shared.answered.set(true);
+    }
+
+    /// Whether another request has counted the end of the connection as a failure of the server. If
+    /// not, this one does.
+    pub(super) fn is_loss_counted(&self) -> bool {
+        self.shared.loss_counted.replace(true)
     }
 
     /// Why the connection was lost.
@@ -135,6 +143,7 @@ impl Shared {
             counted: Cell::default(),
             state: RefCell::new(State::Connecting(Vec::new())),
             lost: Cell::new(Reason::Closed),
+            loss_counted: Cell::new(false),
         }
     }
 

@@ -52,6 +52,12 @@ impl StreamChannel {
         self.stream.counts()
     }
 
+    /// Whether another request has counted the end of the connection as a failure of the server. If
+    /// not, this one does.
+    pub(super) fn is_loss_counted(&self) -> bool {
+        self.lease.is_loss_counted()
+    }
+
     /// Gives the memory of a head back.
     pub(crate) fn reuse(&self, head: FieldBlock) {
         self.stream.reuse(head);
