@@ -11,6 +11,7 @@ mod lifecycle;
 mod limits;
 mod priority;
 mod responses;
+mod tunnel;
 mod websocket;
 
 /// A server of HTTP/2 with this text inside `server { }`.

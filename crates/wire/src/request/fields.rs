@@ -228,7 +228,12 @@ impl RequestFields {
                 None => Err(RequestError::new(RequestFault::ContentLength)),
             },
         })?;
-        builder.head.length = text.len();
+        let head = &mut builder.head;
+        head.length = text.len();
+        // RFC 9113 section 8.5: a tunnel leads to a host and a port.
+        if head.method == Method::Connect && head.connect_protocol.is_empty() && head.port == 0 {
+            return Err(RequestError::new(authority_fault(PseudoFault::Invalid)));
+        }
         Ok(())
     }
 

@@ -250,6 +250,10 @@ fn connect() {
     assert_eq!((head.method, head.framing), (Method::Connect, Framing::None));
     assert_eq!(run(&plain, &Limits::default(), true).expect_err("not allowed").0, 405);
     assert_eq!(run(&plain[..1], &limits, true).expect_err("nowhere").0, 400);
+    for authority in ["a.test", "a.test:", "a.test:0"] {
+        let refused = run(&[plain[0], (":authority", authority)], &limits, true);
+        assert_eq!(refused.expect_err("no port").0, 400, "{authority}");
+    }
     let whole = [plain[0], GET[1], GET[2], GET[3]];
     assert_eq!(run(&whole, &limits, true).expect_err("a path").0, 405);
 
