@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::harness::{Backend, Certificate, Server, Setup, until};
+use crate::harness::{Backend, Certificate, Frame, Server, Setup, until};
 
 /// A server of TLS that passes requests on to `backend`.
 fn setup(conf: &str, backend: &Backend) -> Setup {
@@ -25,18 +25,29 @@ fn setup(conf: &str, backend: &Backend) -> Setup {
 /// What openssl says and receives, with `early` as early data if there is a session, and a request
 /// for the end of the connection afterwards.
 fn s_client(server: &Server, address: &str, early: Option<&str>, arguments: &[&str]) -> String {
+    let early = early.map(|target| format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+    let last = "GET /own HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
+    talk(server, address, early.as_deref().map(str::as_bytes), last.as_bytes(), arguments)
+}
+
+/// The same with these bytes, after which the server ends the connection.
+fn talk(
+    server: &Server,
+    address: &str,
+    early: Option<&[u8]>,
+    last: &[u8],
+    arguments: &[&str],
+) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", address, "-servername", "a.test", "-tls1_3"]);
     command.args(["-ign_eof"]).args(arguments).current_dir(server.directory().path());
-    if let Some(target) = early {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: a.test\r\n\r\n");
-        server.directory().write("early", request);
+    if let Some(early) = early {
+        server.directory().write("early", early);
         command.args(["-early_data", "early"]);
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    let last = "GET /own HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n";
-    process.stdin.take().unwrap().write_all(last.as_bytes()).unwrap();
+    process.stdin.take().unwrap().write_all(last).unwrap();
     let output = process.wait_with_output().unwrap();
     let bytes = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&bytes).into_owned()
@@ -64,6 +75,42 @@ fn requests_come_before_the_end_of_the_handshake() {
         assert_eq!((seen.target(), seen.header("Early-Data")), ("/early", Some("1")));
         assert_eq!(backend.count(), 1);
     }
+}
+
+/// The frames of a request of HTTP/2.
+fn frames(stream: u32, target: &str) -> Vec<u8> {
+    const WHOLE: u8 = 5;
+    let mut block = vec![0x82, 0x87];
+    for (name, value) in [(1, "a.test"), (4, target)] {
+        block.extend_from_slice(&[name, value.len() as u8]);
+        block.extend_from_slice(value.as_bytes());
+    }
+    Frame::new(1, WHOLE, stream, block).bytes()
+}
+
+#[test]
+fn requests_of_http2_come_before_the_end_of_the_handshake() {
+    let backend = Backend::text("answered");
+    let conf = "http2 on; ssl_early_data on; keepalive_requests 2;";
+    let server = setup(conf, &backend).start();
+    let address = server.address("port");
+    let first = |target: &str| {
+        let start = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &Frame::settings(&[]).bytes()[..]];
+        [&start.concat()[..], &frames(1, target)].concat()
+    };
+    let own = frames(3, "/own");
+    let arguments = ["-alpn", "h2", "-sess_out", "session"];
+    let both = [first("/own"), own.clone()].concat();
+    let text = talk(&server, &address, None, &both, &arguments);
+    assert!(text.contains("[] .") && server.directory().join("session").exists(), "{text}");
+    let arguments = ["-alpn", "h2", "-sess_in", "session"];
+    let text = talk(&server, &address, Some(&first("/early")), &own, &arguments);
+    assert!(text.contains("Early data was accepted"), "{text}");
+    assert!(text.contains("answered"), "{text}");
+    assert!(text.contains("[] r"), "the second request comes afterwards: {text}");
+    let seen = backend.last();
+    assert_eq!((seen.target(), seen.header("Early-Data")), ("/early", Some("1")));
+    assert_eq!(backend.count(), 1);
 }
 
 #[test]
