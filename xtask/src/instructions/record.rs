@@ -33,7 +33,7 @@ impl Record {
         println!("{:<14} {:>10} {:>10} {:>8}", "", "recorded", "now", "growth");
         for (name, now) in counted {
             let Some(&(_, recorded)) = self.0.iter().find(|(row, _)| row == name) else {
-                let _ = writeln!(failures, "{name} is not recorded");
+                let _ = writeln!(failures, "{name} is not recorded: {now}");
                 continue;
             };
             let growth = 100.0 * (*now as f64 / recorded as f64 - 1.0);
