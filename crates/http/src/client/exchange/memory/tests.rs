@@ -59,10 +59,11 @@ fn begin(
     let (exchange, peer) = pair(window);
     let service = Rc::clone(service);
     let run = async move {
+        let host = if method == "CONNECT" { "a.test:443" } else { "a.test" };
         let head =
-            [(":method", method), (":scheme", "http"), (":authority", "a.test"), (":path", path)];
+            [(":method", method), (":scheme", "http"), (":authority", host), (":path", path)];
         let mut all = FieldBlock::default();
-        // A plain CONNECT has no scheme and no path (RFC 9113 section 8.5).
+        // A plain CONNECT has a port, and neither scheme nor path (RFC 9113 section 8.5).
         let is_part = |name| method != "CONNECT" || !matches!(name, ":scheme" | ":path");
         for (name, value) in head.iter().filter(|(name, _)| is_part(name)).chain(fields) {
             all.push(name.as_bytes(), value.as_bytes());
