@@ -4,9 +4,13 @@ use crate::context::Contexts;
 use crate::table::{Body, Row, Table};
 use std::fmt::Write;
 
-/// A Markdown page about some tables, with the directives in table order. Pending rows are left
-/// out; [`pending_names`] lists them.
-pub fn page(title: &str, tables: &[&Table]) -> String {
+/// A Markdown page about some tables, with the directives in table order, each with the example
+/// that `example` gives for its name. Pending rows are left out; [`pending_names`] lists them.
+pub fn page<'a>(
+    title: &str,
+    tables: &[&Table],
+    example: impl Fn(&str) -> Option<&'a str>,
+) -> String {
     let mut out = format!("# {title}\n");
     for table in tables {
         let rows: Vec<_> = table.rows().filter(|(_, row)| !table.is_pending(row)).collect();
@@ -19,6 +23,10 @@ pub fn page(title: &str, tables: &[&Table]) -> String {
         }
         for (name, row) in rows {
             directive(&mut out, &name, row, table.contexts_of(row));
+            if let Some(example) = example(&name) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\n```nginx\n{example}```\n");
+            }
         }
     }
     out

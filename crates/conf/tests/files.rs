@@ -212,7 +212,7 @@ fn many_warnings_do_not_forbid() {
 
 #[test]
 fn the_reference_has_syntax_default_and_context() {
-    let page = reference::page("Level", &[&Level::table(&LEVEL)]);
+    let page = reference::page("Level", &[&Level::table(&LEVEL)], |_| None);
     assert_eq!(
         page,
         "# Level\n\nSettings of a server.\n\n## level\n\n| | |\n|---|---|\n| Syntax | `level height;` |\n\

@@ -30,6 +30,8 @@ pub(crate) type Compute = Arc<dyn Fn(&mut Request, &mut Vec<u8>) -> bool + Send 
 pub struct VariableRow {
     /// The name without `$`. That of a prefix variable ends in `_`.
     pub name: &'static str,
+    /// Its description, a sentence of Markdown for the reference.
+    pub about: &'static str,
     /// Whether the name is a prefix.
     pub prefix: bool,
     /// Whether the first value is kept for the request.
@@ -44,13 +46,13 @@ pub struct VariableRow {
 
 impl VariableRow {
     /// A variable that is computed whenever it is used.
-    pub const fn new(name: &'static str, get: Get) -> Self {
-        Self { name, prefix: false, cached: false, get, set: None, changeable: false }
+    pub const fn new(name: &'static str, about: &'static str, get: Get) -> Self {
+        Self { name, about, prefix: false, cached: false, get, set: None, changeable: false }
     }
 
     /// A family of variables with a common prefix.
-    pub const fn prefix(name: &'static str, get: Get) -> Self {
-        Self { name, prefix: true, cached: false, get, set: None, changeable: false }
+    pub const fn prefix(name: &'static str, about: &'static str, get: Get) -> Self {
+        Self { name, about, prefix: true, cached: false, get, set: None, changeable: false }
     }
 
     /// Keeps the first value for the request.

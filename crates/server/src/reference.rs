@@ -15,12 +15,20 @@ use weir_http::modules::MODULES;
 use crate::assemble;
 use crate::modules;
 
+mod examples;
+mod variables;
+
+use examples::Examples;
+
 /// The markers around the generated part of `differences.md`.
 const BEGIN: &str = "<!-- pending: begin -->\n";
 const END: &str = "<!-- pending: end -->\n";
 
 /// The name of that file, in the parent of the pages' folder.
 const DIFFERENCES: &str = "differences.md";
+
+/// The folder of examples, in the parent of the pages' folder.
+const EXAMPLES: &str = "examples";
 
 /// The number of names per line of the list.
 const NAMES_PER_LINE: usize = 4;
@@ -38,7 +46,7 @@ pub(crate) fn run(folder: &Path) -> i32 {
 
 fn write(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    for (name, text) in pages() {
+    for (name, text) in pages(&folder.join("..").join(EXAMPLES))? {
         std::fs::write(folder.join(name), text)?;
     }
     let differences = folder.join("..").join(DIFFERENCES);
@@ -46,8 +54,8 @@ fn write(folder: &Path) -> io::Result<()> {
     std::fs::write(differences, with_pending(&text)?)
 }
 
-/// The pages by file name.
-fn pages() -> BTreeMap<String, String> {
+/// The pages by file name, with the examples of a folder.
+fn pages(examples: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut pages = BTreeMap::new();
     let mut index = String::from(
         "# Directives\n\nWritten from the tables of the code by `weir --reference docs/reference`.\n\n",
@@ -59,10 +67,13 @@ fn pages() -> BTreeMap<String, String> {
         }
         // Writing to a String cannot fail.
         let _ = writeln!(index, "* [{name}]({name}.md): {}", known.join(", "));
-        pages.insert(format!("{name}.md"), page(&name, &tables));
+        let examples = Examples::read(examples, &name)?;
+        pages.insert(format!("{name}.md"), page(&name, &tables, |name| examples.get(name)));
     }
+    let _ = writeln!(index, "* [variables]({}.md)", variables::PAGE);
+    pages.insert(format!("{}.md", variables::PAGE), variables::page());
     pages.insert("README.md".to_owned(), index);
-    pages
+    Ok(pages)
 }
 
 /// The tables by page.
@@ -139,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_pages_follow_from_the_tables() {
-        let pages = pages();
+        let pages = pages(&docs().join(EXAMPLES)).unwrap();
         for (name, text) in &pages {
             let path = docs().join("reference").join(name);
             let written = std::fs::read_to_string(path).unwrap_or_default();

@@ -5,21 +5,29 @@ use crate::request::Request;
 use crate::variables::VariableRow as Row;
 
 /// `$upstream_cache_status`: how the cache was used.
-pub(crate) const STATUS: Row = Row::new("upstream_cache_status", status);
+pub(crate) const STATUS: Row = Row::new(
+    "upstream_cache_status",
+    "How the cache was used: `MISS`, `BYPASS`, `EXPIRED`, `STALE`, `UPDATING`, `REVALIDATED` or \
+     `HIT`.",
+    status,
+);
 
 /// `$upstream_cache_key`: the key.
-pub(crate) const KEY: Row = Row::new("upstream_cache_key", key);
+pub(crate) const KEY: Row = Row::new("upstream_cache_key", "The key of the cached response.", key);
 
 /// `$upstream_cache_last_modified`: the date with which a response is revalidated.
-pub(crate) const LAST_MODIFIED: Row =
-    Row::new("upstream_cache_last_modified", |request, _, out| {
-        condition(request, |conditions| conditions.modified.as_deref(), out)
-    });
+pub(crate) const LAST_MODIFIED: Row = Row::new(
+    "upstream_cache_last_modified",
+    "The date with which a cached response is revalidated.",
+    |request, _, out| condition(request, |conditions| conditions.modified.as_deref(), out),
+);
 
 /// `$upstream_cache_etag`: the ETag with which a response is revalidated.
-pub(crate) const ETAG: Row = Row::new("upstream_cache_etag", |request, _, out| {
-    condition(request, |conditions| conditions.etag.as_deref(), out)
-});
+pub(crate) const ETAG: Row = Row::new(
+    "upstream_cache_etag",
+    "The ETag with which a cached response is revalidated.",
+    |request, _, out| condition(request, |conditions| conditions.etag.as_deref(), out),
+);
 
 fn status(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     let Some(status) = request.attempts.cache.status else { return false };

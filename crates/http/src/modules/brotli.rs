@@ -18,9 +18,11 @@ use crate::variables::VariableRow;
 pub(crate) const MODULE: Module = Module {
     name: "brotli",
     tables: &[&Brotli::table(&BROTLI), &Coding::table(&CODING).prefix("brotli_")],
-    variables: &[VariableRow::new("brotli_ratio", |request, _, out| {
-        compress::ratio(request, NAME, out)
-    })],
+    variables: &[VariableRow::new(
+        "brotli_ratio",
+        "How many times smaller Brotli made the response.",
+        |request, _, out| compress::ratio(request, NAME, out),
+    )],
     header_filter: Some((|settings: &Settings| settings.get(&BROTLI).enable, filter)),
     ..Module::NONE
 };

@@ -15,9 +15,26 @@ pub(crate) const MODULE: Module = Module {
     name: "browser",
     tables: &[&Browser::table(&BROWSER)],
     variables: &[
-        VariableRow::new("msie", msie).changeable(),
-        VariableRow::new("modern_browser", modern).changeable(),
-        VariableRow::new("ancient_browser", ancient).changeable(),
+        VariableRow::new(
+            "msie",
+            "`1` if the browser is an Internet Explorer, otherwise empty.",
+            msie,
+        )
+        .changeable(),
+        VariableRow::new(
+            "modern_browser",
+            "The value of `modern_browser_value` if the browser is modern by `modern_browser`, \
+             otherwise empty.",
+            modern,
+        )
+        .changeable(),
+        VariableRow::new(
+            "ancient_browser",
+            "The value of `ancient_browser_value` if the browser is ancient by `ancient_browser`, \
+             otherwise empty.",
+            ancient,
+        )
+        .changeable(),
     ],
     ..Module::NONE
 };

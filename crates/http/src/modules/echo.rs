@@ -23,16 +23,59 @@ pub(crate) const MODULE: Module = Module {
     name: "echo",
     tables: &[&Echo::table(&ECHO)],
     variables: &[
-        VariableRow::new("echo_timer_elapsed", variables::timer_elapsed).changeable(),
-        VariableRow::new("echo_request_method", variables::request_method).changeable(),
-        VariableRow::new("echo_cacheable_request_uri", variables::request_uri),
-        VariableRow::new("echo_request_uri", variables::request_uri).changeable(),
-        VariableRow::new("echo_client_request_method", variables::client_request_method),
-        VariableRow::new("echo_request_body", variables::request_body).changeable(),
-        VariableRow::new("echo_client_request_headers", variables::client_request_headers),
-        VariableRow::new("echo_it", variables::it).changeable(),
-        VariableRow::new("echo_incr", variables::incr).changeable(),
-        VariableRow::new("echo_response_status", variables::response_status).changeable(),
+        VariableRow::new(
+            "echo_timer_elapsed",
+            "Seconds since the request began or `echo_reset_timer` ran.",
+            variables::timer_elapsed,
+        )
+        .changeable(),
+        VariableRow::new(
+            "echo_request_method",
+            "The method of the request at hand, which may be a subrequest.",
+            variables::request_method,
+        )
+        .changeable(),
+        VariableRow::new(
+            "echo_cacheable_request_uri",
+            "As `$echo_request_uri`, computed once.",
+            variables::request_uri,
+        ),
+        VariableRow::new(
+            "echo_request_uri",
+            "The URI of the request at hand, which may be a subrequest.",
+            variables::request_uri,
+        )
+        .changeable(),
+        VariableRow::new(
+            "echo_client_request_method",
+            "The method of the client's request, in subrequests too.",
+            variables::client_request_method,
+        ),
+        VariableRow::new(
+            "echo_request_body",
+            "The request body, also that given to a subrequest.",
+            variables::request_body,
+        )
+        .changeable(),
+        VariableRow::new(
+            "echo_client_request_headers",
+            "The head of the client's request as it was received.",
+            variables::client_request_headers,
+        ),
+        VariableRow::new("echo_it", "The item of `echo_foreach_split` at hand.", variables::it)
+            .changeable(),
+        VariableRow::new(
+            "echo_incr",
+            "A counter of the client's request, which each use increases.",
+            variables::incr,
+        )
+        .changeable(),
+        VariableRow::new(
+            "echo_response_status",
+            "The status of the response, known once its head has been made.",
+            variables::response_status,
+        )
+        .changeable(),
     ],
     content: Some(|settings: &Settings| {
         settings.get(&ECHO).serves.then_some(Handler::Async(run::handle))

@@ -36,8 +36,17 @@ pub(crate) const MODULE: Module = Module {
         &FastCgi::table(&FASTCGI),
     ],
     variables: &[
-        VariableRow::new("fastcgi_script_name", script_name),
-        VariableRow::new("fastcgi_path_info", path_info),
+        VariableRow::new(
+            "fastcgi_script_name",
+            "The first capture of `fastcgi_split_path_info`, or the URI, with `fastcgi_index` \
+             added to a folder.",
+            script_name,
+        ),
+        VariableRow::new(
+            "fastcgi_path_info",
+            "The second capture of `fastcgi_split_path_info`.",
+            path_info,
+        ),
     ],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),

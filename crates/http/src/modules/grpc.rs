@@ -40,7 +40,11 @@ pub(crate) const MODULE: Module = Module {
         &UpstreamTls::table(&TLS).prefix("grpc_ssl_"),
         &Grpc::table(&GRPC),
     ],
-    variables: &[VariableRow::new("grpc_internal_trailers", wants_trailers)],
+    variables: &[VariableRow::new(
+        "grpc_internal_trailers",
+        "The value of `TE` for gRPC requests: `trailers` if the client accepts them.",
+        wants_trailers,
+    )],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),
     header_filter: Some((translates, web::answer)),

@@ -16,9 +16,11 @@ use crate::variables::VariableRow;
 pub(crate) const MODULE: Module = Module {
     name: "gzip",
     tables: &[&Gzip::table(&GZIP), &Coding::table(&CODING).prefix("gzip_")],
-    variables: &[VariableRow::new("gzip_ratio", |request, _, out| {
-        compress::ratio(request, NAME, out)
-    })],
+    variables: &[VariableRow::new(
+        "gzip_ratio",
+        "How many times smaller gzip made the response.",
+        |request, _, out| compress::ratio(request, NAME, out),
+    )],
     header_filter: Some((|settings: &Settings| settings.get(&GZIP).enable, filter)),
     ..Module::NONE
 };

@@ -12,7 +12,11 @@ use crate::variables::VariableRow;
 pub(crate) const MODULE: Module = Module {
     name: "limit_conn",
     tables: &[&LimitConn::table(&LIMIT_CONN)],
-    variables: &[VariableRow::new("limit_conn_status", status_variable)],
+    variables: &[VariableRow::new(
+        "limit_conn_status",
+        "What `limit_conn` did: `PASSED`, `REJECTED` or `REJECTED_DRY_RUN`.",
+        status_variable,
+    )],
     handlers: &[PhaseHandler {
         phase: Phase::PreAccess,
         enabled: |settings| !settings.get(&LIMIT_CONN).limits.is_empty(),

@@ -26,7 +26,12 @@ use table::{Counted, Table};
 pub(crate) const MODULE: Module = Module {
     name: "limit_req",
     tables: &[&LimitReq::table(&LIMIT_REQ)],
-    variables: &[VariableRow::new("limit_req_status", status_variable)],
+    variables: &[VariableRow::new(
+        "limit_req_status",
+        "What `limit_req` did: `PASSED`, `DELAYED`, `REJECTED`, `DELAYED_DRY_RUN` or \
+         `REJECTED_DRY_RUN`.",
+        status_variable,
+    )],
     handlers: &[PhaseHandler {
         phase: Phase::PreAccess,
         enabled: |settings| !settings.get(&LIMIT_REQ).limits.is_empty(),

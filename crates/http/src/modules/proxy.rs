@@ -43,11 +43,25 @@ pub(crate) const MODULE: Module = Module {
         &Proxy::table(&PROXY),
     ],
     variables: &[
-        VariableRow::new("proxy_host", proxy_host).changeable(),
-        VariableRow::new("proxy_port", proxy_port).changeable(),
-        VariableRow::new("proxy_add_x_forwarded_for", add_x_forwarded_for),
-        VariableRow::new("proxy_internal_body_length", body_length),
-        VariableRow::new("proxy_internal_chunked", chunked),
+        VariableRow::new("proxy_host", "The host and port in `proxy_pass`.", proxy_host)
+            .changeable(),
+        VariableRow::new("proxy_port", "The port in `proxy_pass`, or the scheme's.", proxy_port)
+            .changeable(),
+        VariableRow::new(
+            "proxy_add_x_forwarded_for",
+            "The request's `X-Forwarded-For` with the client's address added.",
+            add_x_forwarded_for,
+        ),
+        VariableRow::new(
+            "proxy_internal_body_length",
+            "The length of the body that goes to the upstream, for `Content-Length`.",
+            body_length,
+        ),
+        VariableRow::new(
+            "proxy_internal_chunked",
+            "`chunked` if the body goes to the upstream in chunks, for `Transfer-Encoding`.",
+            chunked,
+        ),
     ],
     content: Some(|settings| passes(settings).then_some(Handler::Pass(handle))),
     passes: Some(passes),

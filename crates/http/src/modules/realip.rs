@@ -16,8 +16,16 @@ pub(crate) const MODULE: Module = Module {
     name: "realip",
     tables: &[&RealIp::table(&REAL_IP)],
     variables: &[
-        VariableRow::new("realip_remote_addr", remote_addr),
-        VariableRow::new("realip_remote_port", remote_port),
+        VariableRow::new(
+            "realip_remote_addr",
+            "The address of the connection's peer, before `realip` replaced it.",
+            remote_addr,
+        ),
+        VariableRow::new(
+            "realip_remote_port",
+            "The port of the connection's peer, before `realip` replaced it.",
+            remote_port,
+        ),
     ],
     handlers: &[handler(Phase::PostRead), handler(Phase::PreAccess)],
     ..Module::NONE

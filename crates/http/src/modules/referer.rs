@@ -16,7 +16,12 @@ use crate::variables::VariableRow;
 pub(crate) const MODULE: Module = Module {
     name: "referer",
     tables: &[&Referer::table(&REFERER)],
-    variables: &[VariableRow::new("invalid_referer", invalid_referer).changeable()],
+    variables: &[VariableRow::new(
+        "invalid_referer",
+        "`1` if `valid_referers` does not allow the request's `Referer`, otherwise empty.",
+        invalid_referer,
+    )
+    .changeable()],
     ..Module::NONE
 };
 

@@ -18,8 +18,19 @@ pub(crate) const MODULE: Module = Module {
     name: "secure_link",
     tables: &[&SecureLink::table(&SECURE_LINK)],
     variables: &[
-        VariableRow::new("secure_link", link).cached(),
-        VariableRow::new("secure_link_expires", expires).cached(),
+        VariableRow::new(
+            "secure_link",
+            "`1` if the link is valid, `0` if it has expired, otherwise empty; with \
+             `secure_link_secret`, the link.",
+            link,
+        )
+        .cached(),
+        VariableRow::new(
+            "secure_link_expires",
+            "The end of a link's validity, from the link.",
+            expires,
+        )
+        .cached(),
     ],
     ..Module::NONE
 };

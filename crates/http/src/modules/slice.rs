@@ -26,7 +26,11 @@ use crate::variables::VariableRow;
 pub(crate) const MODULE: Module = Module {
     name: "slice",
     tables: &[&Slice::table(&SLICE)],
-    variables: &[VariableRow::new("slice_range", slice_range)],
+    variables: &[VariableRow::new(
+        "slice_range",
+        "The byte range of the slice at hand, for `Range` and keys of caches.",
+        slice_range,
+    )],
     header_filter: Some((|settings: &Settings| settings.get(&SLICE).size.0 > 0, filter)),
     ..Module::NONE
 };

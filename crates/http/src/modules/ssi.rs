@@ -28,8 +28,16 @@ pub(crate) const MODULE: Module = Module {
     name: "ssi",
     tables: &[&Ssi::table(&SSI)],
     variables: &[
-        VariableRow::new("date_local", date::local),
-        VariableRow::new("date_gmt", date::gmt),
+        VariableRow::new(
+            "date_local",
+            "The time in the local time zone, in the format of SSI's `config timefmt`.",
+            date::local,
+        ),
+        VariableRow::new(
+            "date_gmt",
+            "The time in GMT, in the format of SSI's `config timefmt`.",
+            date::gmt,
+        ),
     ],
     header_filter: Some((is_on, filter)),
     ..Module::NONE

@@ -12,10 +12,26 @@ pub(crate) const MODULE: Module = Module {
     name: "stub_status",
     tables: &[&StubStatus::table(&STUB_STATUS)],
     variables: &[
-        VariableRow::new("connections_active", |_, _, out| number(|totals| totals.active, out)),
-        VariableRow::new("connections_reading", |_, _, out| number(|totals| totals.reading, out)),
-        VariableRow::new("connections_writing", |_, _, out| number(|totals| totals.writing, out)),
-        VariableRow::new("connections_waiting", |_, _, out| number(|totals| totals.waiting, out)),
+        VariableRow::new(
+            "connections_active",
+            "Client connections, waiting ones included.",
+            |_, _, out| number(|totals| totals.active, out),
+        ),
+        VariableRow::new(
+            "connections_reading",
+            "Connections whose request is being read.",
+            |_, _, out| number(|totals| totals.reading, out),
+        ),
+        VariableRow::new(
+            "connections_writing",
+            "Connections on which a response is being made or sent.",
+            |_, _, out| number(|totals| totals.writing, out),
+        ),
+        VariableRow::new(
+            "connections_waiting",
+            "Idle client connections that wait for a request.",
+            |_, _, out| number(|totals| totals.waiting, out),
+        ),
     ],
     content: Some(content),
     ..Module::NONE

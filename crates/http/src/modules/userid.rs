@@ -24,9 +24,23 @@ pub(crate) const MODULE: Module = Module {
     name: "userid",
     tables: &[&UserId::table(&USERID)],
     variables: &[
-        VariableRow::new("uid_got", got_variable),
-        VariableRow::new("uid_set", set_variable),
-        VariableRow::new("uid_reset", |_, _, _| true).changeable(),
+        VariableRow::new(
+            "uid_got",
+            "The name and value of the client's cookie of `userid`.",
+            got_variable,
+        ),
+        VariableRow::new(
+            "uid_set",
+            "The name and value of the cookie that `userid` sends.",
+            set_variable,
+        ),
+        VariableRow::new(
+            "uid_reset",
+            "If set to a value that is neither empty nor `0`, `userid` sends a new cookie; `log` \
+             also logs it.",
+            |_, _, _| true,
+        )
+        .changeable(),
     ],
     header_filter: Some((sets, filter)),
     ..Module::NONE

@@ -11,7 +11,11 @@ use crate::variables::VariableRow;
 pub(crate) const MODULE: Module = Module {
     name: "v2",
     tables: &[TABLE],
-    variables: &[VariableRow::new("http2", protocol)],
+    variables: &[VariableRow::new(
+        "http2",
+        "`h2` over TLS, `h2c` in cleartext, empty for other protocols than HTTP/2.",
+        protocol,
+    )],
     ..Module::NONE
 };
 

@@ -45,7 +45,8 @@ directives! {
 
 fn ignore(_: &mut Unused, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
     cx.no_effect(
-        "\"vhost_traffic_status\" directives have no effect, use \"status_zone\" and \"api\" instead",
+        "\"vhost_traffic_status\" directives have no effect, use \"status_zone\" and \"api\" \
+         instead",
     );
     Ok(())
 }

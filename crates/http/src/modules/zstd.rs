@@ -17,9 +17,11 @@ use crate::variables::VariableRow;
 pub(crate) const MODULE: Module = Module {
     name: "zstd",
     tables: &[&Zstd::table(&ZSTD), &Coding::table(&CODING).prefix("zstd_")],
-    variables: &[VariableRow::new("zstd_ratio", |request, _, out| {
-        compress::ratio(request, NAME, out)
-    })],
+    variables: &[VariableRow::new(
+        "zstd_ratio",
+        "How many times smaller Zstandard made the response.",
+        |request, _, out| compress::ratio(request, NAME, out),
+    )],
     header_filter: Some((|settings: &Settings| settings.get(&ZSTD).enable, filter)),
     ..Module::NONE
 };

@@ -10,22 +10,65 @@ use crate::variables::VariableRow as Row;
 
 /// The variables.
 pub(crate) const ROWS: &[Row] = &[
-    Row::new("upstream_addr", addr),
-    Row::new("upstream_status", status),
-    Row::new("upstream_queue_time", |r, _, out| each(r, out, |a, out| time(a.queue, out))),
-    Row::new("upstream_connect_time", |r, _, out| each(r, out, |a, out| time(a.connect, out))),
-    Row::new("upstream_header_time", |r, _, out| each(r, out, |a, out| time(a.header, out))),
-    Row::new("upstream_response_time", |r, _, out| each(r, out, |a, out| time(a.response, out))),
-    Row::new("upstream_response_length", |r, _, out| each(r, out, |a, out| count(a.body, out))),
-    Row::new("upstream_bytes_received", |r, _, out| each(r, out, |a, out| count(a.received, out))),
-    Row::new("upstream_bytes_sent", |r, _, out| each(r, out, |a, out| count(a.sent, out))),
+    Row::new(
+        "upstream_addr",
+        "The addresses of the upstream servers that were asked, separated with commas; after an \
+         internal redirect, with a colon.",
+        addr,
+    ),
+    Row::new("upstream_status", "The status of each upstream server's response.", status),
+    Row::new(
+        "upstream_queue_time",
+        "Seconds that the request waited in the group's queue.",
+        |r, _, out| each(r, out, |a, out| time(a.queue, out)),
+    ),
+    Row::new(
+        "upstream_connect_time",
+        "Seconds to connect to each upstream server, TLS included, with milliseconds.",
+        |r, _, out| each(r, out, |a, out| time(a.connect, out)),
+    ),
+    Row::new(
+        "upstream_header_time",
+        "Seconds until the head of each upstream server's response.",
+        |r, _, out| each(r, out, |a, out| time(a.header, out)),
+    ),
+    Row::new(
+        "upstream_response_time",
+        "Seconds until the end of each upstream server's response.",
+        |r, _, out| each(r, out, |a, out| time(a.response, out)),
+    ),
+    Row::new(
+        "upstream_response_length",
+        "Bytes of the body of each upstream server's response.",
+        |r, _, out| each(r, out, |a, out| count(a.body, out)),
+    ),
+    Row::new(
+        "upstream_bytes_received",
+        "Bytes received from each upstream server.",
+        |r, _, out| each(r, out, |a, out| count(a.received, out)),
+    ),
+    Row::new("upstream_bytes_sent", "Bytes sent to each upstream server.", |r, _, out| {
+        each(r, out, |a, out| count(a.sent, out))
+    }),
     cache::STATUS,
     cache::KEY,
     cache::LAST_MODIFIED,
     cache::ETAG,
-    Row::prefix("upstream_http_", http),
-    Row::prefix("upstream_trailer_", trailer),
-    Row::prefix("upstream_cookie_", cookie),
+    Row::prefix(
+        "upstream_http_",
+        "The field of this name in the last upstream server's response.",
+        http,
+    ),
+    Row::prefix(
+        "upstream_trailer_",
+        "The trailer field of this name in the last upstream server's response.",
+        trailer,
+    ),
+    Row::prefix(
+        "upstream_cookie_",
+        "The cookie of this name that the last upstream server set.",
+        cookie,
+    ),
 ];
 
 /// Writes one figure of each attempt. Commas separate attempts, colons separate passes.

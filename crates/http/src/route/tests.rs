@@ -181,7 +181,8 @@ fn faults_have_nginxs_messages_and_positions() {
         ("request_pool_size 100;", "[emerg] the pool size must be no less than 112:2"),
         (
             "types { a/b x; }\ntypes { c/d x; }",
-            "[warn] duplicate extension \"x\", content type: \"c/d\", previous content type: \"a/b\":3",
+            "[warn] duplicate extension \"x\", content type: \"c/d\", previous content type: \
+             \"a/b\":3",
         ),
         ("server { try_files a =x; }", "[emerg] invalid code \"=x\":2"),
         ("http3 on;", "[warn] \"http3\" directive is not supported yet and has no effect:2"),

@@ -130,7 +130,8 @@ pub(super) fn set_redirect(
     };
     rules.push(Rule::default(destination).ok_or_else(|| {
         Fault::new(
-            "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with variables",
+            "\"proxy_redirect default\" cannot be used with \"proxy_pass\" directive with \
+             variables",
         )
     })?);
     Ok(())
