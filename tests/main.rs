@@ -68,6 +68,7 @@ mod process;
 mod process_files;
 mod process_start;
 mod process_worker;
+mod prometheus;
 mod proxy;
 mod proxy_bodies;
 mod proxy_deadlines;

@@ -24,6 +24,7 @@ pub mod fuzz;
 mod h2;
 pub mod instance;
 pub mod keyval;
+pub mod metrics;
 mod module;
 pub mod modules;
 mod open_file;

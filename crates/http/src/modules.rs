@@ -41,6 +41,7 @@ mod mirror;
 mod mp4;
 mod not_modified;
 mod postpone;
+mod prometheus;
 mod proxy;
 mod random_index;
 mod range;
@@ -107,6 +108,7 @@ pub const MODULES: &[&Module] = &[
     &upstream_hc::MODULE,
     &stub_status::MODULE,
     &api::MODULE,
+    &prometheus::MODULE,
     &empty_gif::MODULE,
     &flv::MODULE, &mp4::MODULE,
     &dav::MODULE,

@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod cgi;
 pub mod date;
+pub mod exposition;
 pub mod fastcgi;
 pub mod field_block;
 pub mod grpc_health;

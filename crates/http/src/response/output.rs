@@ -153,7 +153,7 @@ impl Request {
     /// Sends a response with a body in memory.
     pub async fn send_all(&mut self, status: u16, content_type: &[u8], body: Vec<u8>) -> Verdict {
         self.response.status = status;
-        self.response.content_type = content_type.to_vec();
+        self.response.set_content_type(content_type);
         self.response.content_length = Some(body.len() as u64);
         if let Err(rejection) = self.send_head() {
             return rejection.into();
