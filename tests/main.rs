@@ -37,6 +37,7 @@ mod demo;
 mod discovery;
 mod echo;
 mod error_pages;
+mod examples;
 mod fastcgi;
 mod faults;
 mod file_io;

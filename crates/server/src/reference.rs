@@ -165,6 +165,23 @@ mod tests {
     }
 
     #[test]
+    fn every_directive_has_an_example() {
+        let folder = docs().join(EXAMPLES);
+        let mut lacking = Vec::new();
+        for (page, tables) in groups() {
+            // Directives that are always ignored or refused need none.
+            if page == "http_vhost_traffic_status" {
+                continue;
+            }
+            let examples = Examples::read(&folder, &page).unwrap();
+            let lacks = |name: &String| examples.get(name).is_none() && name != "ssl_engine";
+            let named = rows(&tables).into_iter().filter(lacks);
+            lacking.extend(named.map(|name| format!("{page}.conf: {name}")));
+        }
+        assert!(lacking.is_empty(), "docs/{EXAMPLES} has no example of:\n{}", lacking.join("\n"));
+    }
+
+    #[test]
     fn every_directive_of_nginx_is_supported_or_listed() {
         let names = include_str!("../../tidy/nginx-directives.txt");
         let tables = assemble::tables();

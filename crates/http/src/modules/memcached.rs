@@ -127,6 +127,8 @@ impl Fixed<Transfer> for Memcached {
     fn fix(transfer: &mut Transfer) {
         transfer.buffering = false;
         transfer.force_ranges = true;
+        // There is no `memcached_buffers` whose size `memcached_buffer_size` would have to suit.
+        transfer.buffers.size = transfer.buffer_size.0;
         transfer.intercept_missing = true;
     }
 }
