@@ -8,6 +8,7 @@ mod bench;
 mod cache_tests;
 mod cargo;
 mod compare;
+mod docs;
 mod fuzz;
 mod h2spec;
 mod install;
@@ -52,7 +53,7 @@ usage: cargo xtask CHORE
                             differs from tests/cache-tests/*.txt, which --record writes anew
   h2spec DIR [CASE]..       the public tests of HTTP/2, from a checkout of summerwind/h2spec in DIR,
                             in cleartext and by TLS; CASEs as `http2/5.1` or `hpack`
-  docs                      writes docs/reference anew
+  docs [reference]          writes docs/reference anew, and builds a site of all pages in target/site
   fuzz [TARGET] [SECONDS]   one fuzz target, or a run of 10 s of each";
 
 fn main() -> ExitCode {
@@ -70,7 +71,8 @@ fn main() -> ExitCode {
         Some((&"nginx-tests", rest)) => nginx_tests::run(rest),
         Some((&"cache-tests", rest)) => cache_tests::run(rest),
         Some((&"h2spec", rest)) => h2spec::run(rest),
-        Some((&"docs", [])) => docs(),
+        Some((&"docs", [])) => docs::site(),
+        Some((&"docs", ["reference"])) => docs::reference(),
         Some((&"fuzz", rest)) => fuzz::run(rest),
         _ => Err(USAGE.to_owned()),
     };
@@ -81,13 +83,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Has the binary write the reference pages from its own tables.
-fn docs() -> Result<(), Failure> {
-    let binary = cargo::build(cargo::Profile::Debug)?;
-    let folder = cargo::root().join("docs/reference");
-    cargo::succeed(std::process::Command::new(binary).arg("--reference").arg(folder))
 }
 
 /// Has the simulation of balancing write the figures of its page.
