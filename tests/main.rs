@@ -51,6 +51,7 @@ mod h2_upstream_faults;
 mod header_fields;
 mod headers_more;
 mod health_checks;
+mod howto;
 mod http_core;
 mod limits;
 mod links;
