@@ -82,12 +82,18 @@ fn page(from: &Path, name: &Path, root: &Path) -> Result<(), Failure> {
     let text = fs::read_to_string(from).map_err(|error| format!("{}: {error}", from.display()))?;
     let up = "../".repeat(name.components().count() - 1);
     let to = root.join(name);
-    fs::write(&to, linked(&text, &up)).map_err(|error| format!("{}: {error}", to.display()))
+    fs::write(&to, linked(&text, &up, title)).map_err(|error| format!("{}: {error}", to.display()))
 }
 
-/// The text of a page with links in place of the names of pages in backquotes; `up` leads from the
-/// page to the root of the site.
-fn linked(text: &str, up: &str) -> String {
+/// The title of a page, by its path from the root of the workspace.
+fn title(path: &str) -> Option<String> {
+    let text = fs::read_to_string(cargo::root().join(path)).ok()?;
+    text.lines().next()?.strip_prefix("# ").map(str::to_owned)
+}
+
+/// The text of a page with links, named by `title`, in place of the names of pages in backquotes;
+/// `up` leads from the page to the root of the site.
+fn linked(text: &str, up: &str, title: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::new();
     let mut in_block = false;
     for line in text.split_inclusive('\n') {
@@ -99,13 +105,17 @@ fn linked(text: &str, up: &str) -> String {
             continue;
         }
         for (at, part) in line.split('`').enumerate() {
-            let name = part.strip_prefix("docs/").or(OUTSIDE.contains(&part).then_some(part));
-            match name.filter(|name| at % 2 == 1 && name.ends_with(".md")) {
-                // Writing to a String cannot fail.
-                Some(name) => drop(write!(out, "[`{part}`]({up}{name})")),
-                None if at % 2 == 1 => drop(write!(out, "`{part}`")),
-                None => out.push_str(part),
+            if at % 2 == 0 {
+                out.push_str(part);
+                continue;
             }
+            let name = part.strip_prefix("docs/").or(OUTSIDE.contains(&part).then_some(part));
+            let name = name.filter(|name| name.ends_with(".md"));
+            // Writing to a String cannot fail.
+            let _ = match name.zip(title(part)) {
+                Some((name, title)) => write!(out, "[{title}]({up}{name})"),
+                None => write!(out, "`{part}`"),
+            };
         }
     }
     out
@@ -142,8 +152,9 @@ mod tests {
     #[test]
     fn names_of_pages_become_links() {
         let text = "See `docs/cache.md` and `docs/a.json`, `x`.\n```\n`docs/cache.md`\n```\n";
-        let expected = "See [`docs/cache.md`](../cache.md) and `docs/a.json`, `x`.\n\
+        let expected = "See [The cache](../cache.md) and `docs/a.json`, `x`.\n\
                         ```\n`docs/cache.md`\n```\n";
-        assert_eq!(linked(text, "../"), expected);
+        let title = |_: &str| Some("The cache".to_owned());
+        assert_eq!(linked(text, "../", title), expected);
     }
 }
