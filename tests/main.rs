@@ -98,6 +98,7 @@ mod tls_handshakes;
 mod tls_names;
 mod tls_ocsp;
 mod tls_upstream;
+mod top;
 mod tutorial;
 mod unsupported;
 mod upgrade;

@@ -38,6 +38,7 @@ mod sockets;
 mod start;
 mod stranded;
 mod threads;
+mod top;
 mod upgrade;
 #[cfg(test)]
 mod verdicts;

@@ -18,7 +18,7 @@ use crate::cycle::Draft;
 use crate::master::{self, Startup};
 use crate::paths::Paths;
 use crate::{
-    demo, guarding, ha_command, mirroring, pair_command, pid_file, reference, signals, single,
+    demo, guarding, ha_command, mirroring, pair_command, pid_file, reference, signals, single, top,
     upgrade, version,
 };
 
@@ -36,6 +36,7 @@ pub(crate) fn run() -> i32 {
             return pair_command::run(args.first().map(OsString::as_os_str), &args[2..]);
         }
         Some("ha") => return ha_command::run(args.first().map(OsString::as_os_str), &args[2..]),
+        Some("top") => return top::run(args.first().map(OsString::as_os_str), &args[2..]),
         Some("--reference") if args.len() == 3 => return reference::run(Path::new(&args[2])),
         _ => {}
     }

@@ -18,6 +18,7 @@ pub mod ring;
 pub mod shared_memory;
 pub mod signal;
 pub mod socket;
+pub mod terminal;
 pub mod title;
 pub mod user;
 pub mod wait;

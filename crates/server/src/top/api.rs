@@ -1,0 +1,184 @@
+//! The API over HTTP.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::Reason;
+
+/// The version of the API that is asked.
+const VERSION: u8 = 9;
+
+/// The longest wait for a connection or for bytes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The largest answer: some 50,000 servers.
+const LARGEST: u64 = 64 << 20;
+
+/// The location of an API.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Api {
+    place: Place,
+    /// The path of the location, without a slash at its end.
+    path: String,
+    /// The value of `Authorization`.
+    authorization: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    /// Host and port.
+    Tcp(String),
+    Unix(String),
+}
+
+/// An answer of status 200 to 299, or `None` where the server has no such path.
+type Answer = Result<Option<Value>, Reason>;
+
+impl Api {
+    /// An API at a socket and a path.
+    pub(super) fn new(socket: &str, path: &str) -> Self {
+        let place = match socket.strip_prefix("unix:") {
+            Some(path) => Place::Unix(path.to_owned()),
+            None => Place::Tcp(socket.to_owned()),
+        };
+        Self { place, path: path.trim_end_matches('/').to_owned(), authorization: None }
+    }
+
+    /// The API of a URL.
+    ///
+    /// # Errors
+    /// It is no URL of this kind.
+    pub(super) fn of_url(url: &str) -> Result<Self, Reason> {
+        let no_url = || Reason(format!("\"{url}\" is no location of an API"));
+        if let Some(rest) = url.strip_prefix("unix:") {
+            let (socket, path) = rest.rsplit_once(":/").ok_or_else(no_url)?;
+            return Ok(Self::new(&format!("unix:{socket}"), &format!("/{path}")));
+        }
+        let rest = url.strip_prefix("http://").ok_or_else(no_url)?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, host) = match authority.rsplit_once('@') {
+            Some((user, host)) => (Some(user), host),
+            None => (None, authority),
+        };
+        let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+        let socket = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let mut api = Self::new(&socket, &format!("/{path}"));
+        api.authorization = user.map(|user| format!("Basic {}", STANDARD.encode(user)));
+        Ok(api)
+    }
+
+    /// Its name for people.
+    pub(super) fn shown(&self) -> String {
+        match &self.place {
+            Place::Tcp(socket) => format!("{socket}{}", self.path),
+            Place::Unix(path) => format!("unix:{path}:{}", self.path),
+        }
+    }
+
+    /// The content of a path below the version.
+    ///
+    /// # Errors
+    /// There is no answer, or one that is neither 200 nor 404.
+    pub(super) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "")
+    }
+
+    /// Changes what is at a path.
+    ///
+    /// # Errors
+    /// The change was refused; the reason is the API's.
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<(), Reason> {
+        match self.ask("PATCH", path, &body.to_string())? {
+            Some(_) => Ok(()),
+            None => Err(Reason("there is no such server any more".to_owned())),
+        }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let failed = |error: io::Error| Reason(format!("{}: {error}", self.shown()));
+        let answer = self.exchange(method, path, body).map_err(failed)?;
+        let text = String::from_utf8_lossy(&answer);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).unwrap_or_default();
+        let value: Option<Value> = serde_json::from_str(body).ok();
+        match status {
+            "200" | "201" => match value {
+                Some(value) => Ok(Some(value)),
+                None => Err(Reason(format!("{} is no API: it answers without JSON", self.shown()))),
+            },
+            "204" => Ok(Some(Value::Null)),
+            "404" if value.is_some() => Ok(None),
+            "" => Err(Reason(format!("{} does not answer in HTTP", self.shown()))),
+            "405" => {
+                Err(Reason("the API is not writable: \"api write=on;\" allows changes".to_owned()))
+            }
+            _ => {
+                let told = value.as_ref().and_then(|value| value.pointer("/error/text")?.as_str());
+                let told = told.map(|told| format!(": {told}")).unwrap_or_default();
+                Err(Reason(format!("{} answers {status}{told}", self.shown())))
+            }
+        }
+    }
+
+    fn exchange(&self, method: &str, path: &str, body: &str) -> io::Result<Vec<u8>> {
+        let host = match &self.place {
+            Place::Tcp(socket) => socket.as_str(),
+            Place::Unix(_) => "localhost",
+        };
+        let authorization = self.authorization.as_ref();
+        let authorization = authorization.map(|value| format!("Authorization: {value}\r\n"));
+        // HTTP/1.0: the body ends with the connection, and has no chunks.
+        let request = format!(
+            "{method} {}/{VERSION}/{path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {}\r\n{}\
+             Content-Type: application/json\r\n\r\n{body}",
+            self.path,
+            body.len(),
+            authorization.unwrap_or_default()
+        );
+        match &self.place {
+            Place::Unix(path) => {
+                let stream = UnixStream::connect(path)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                converse(stream, &request)
+            }
+            Place::Tcp(socket) => {
+                let address = socket.to_socket_addrs()?.next();
+                let address = address.ok_or_else(|| io::Error::other("the name has no address"))?;
+                let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                converse(stream, &request)
+            }
+        }
+    }
+}
+
+/// Sends a request, and reads up to the end of the connection.
+fn converse(mut stream: impl Read + Write, request: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(LARGEST).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_sockets_and_paths() {
+        let of = |url| Api::of_url(url).unwrap();
+        assert_eq!(of("http://127.0.0.1:8000/api/"), Api::new("127.0.0.1:8000", "/api"));
+        assert_eq!(of("http://host"), Api::new("host:80", ""));
+        assert_eq!(of("http://[::1]/x"), Api::new("[::1]:80", "/x"));
+        assert_eq!(of("unix:/run/w.sock:/api/"), Api::new("unix:/run/w.sock", "/api"));
+        let user = of("http://u:p@host:81/api");
+        assert_eq!(user.authorization.as_deref(), Some("Basic dTpw"));
+        assert!(Api::of_url("unix:/run/w.sock").is_err());
+    }
+}

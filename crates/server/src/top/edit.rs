@@ -1,0 +1,157 @@
+//! Keys: what they select, and the changes that they make by the API.
+
+use std::ops::ControlFlow;
+
+use serde_json::{Value, json};
+
+use super::api::Api;
+use super::sample::{Sample, number, text};
+use super::screen::Key;
+use super::servers;
+use super::view::{Page, State};
+
+/// The rows of a leap.
+const LEAP: usize = 10;
+
+/// What is being typed at the foot of the page.
+pub(super) enum Prompt {
+    /// A text that rows have.
+    Filter(String),
+    /// A weight for a server.
+    Weight(Change, String),
+    /// A change that waits for a yes.
+    Sure(Change),
+}
+
+impl Prompt {
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Filter(text) => format!("only rows with: {text}_"),
+            Self::Weight(change, text) => format!("weight of {}: {text}_", change.server),
+            Self::Sure(change) => format!("{} {}? y or n", change.what, change.server),
+        }
+    }
+}
+
+/// A change of one server.
+#[derive(Clone)]
+pub(super) struct Change {
+    path: String,
+    server: String,
+    what: &'static str,
+    body: Value,
+    /// The change that takes it back.
+    undo: Value,
+}
+
+/// Heeds a key; a break ends the program.
+pub(super) fn key(state: &mut State, api: &Api, key: Key) -> ControlFlow<()> {
+    if state.prompt.is_some() {
+        prompted(state, api, key);
+        return ControlFlow::Continue(());
+    }
+    let last = servers::rows(state).len().saturating_sub(1);
+    match key {
+        Key::Char('q') => return ControlFlow::Break(()),
+        Key::Escape => state.filter.clear(),
+        Key::Up => state.selected = state.selected.saturating_sub(1),
+        Key::Down => state.selected = (state.selected + 1).min(last),
+        Key::PageUp => state.selected = state.selected.saturating_sub(LEAP),
+        Key::PageDown => state.selected = (state.selected + LEAP).min(last),
+        Key::Right => state.page = state.page.further(1),
+        Key::Left => state.page = state.page.further(4),
+        Key::Char('/') => state.prompt = Some(Prompt::Filter(String::new())),
+        Key::Char('u') => undo(state, api),
+        Key::Char(letter @ ('d' | 'x' | 'w')) if state.page == Page::Servers => ask(state, letter),
+        Key::Char(digit) => state.page = Page::of(digit).unwrap_or(state.page),
+        Key::Enter | Key::Backspace => {}
+    }
+    ControlFlow::Continue(())
+}
+
+/// Asks for what a change of the selected server needs.
+fn ask(state: &mut State, letter: char) {
+    let rows = servers::rows(state);
+    let Some(row) = rows.get(state.selected) else { return };
+    let (word, server) = (text(row.peer, "/state"), text(row.peer, "/server").to_owned());
+    let weight = number(row.peer, "/weight");
+    let path = format!("http/upstreams/{}/servers/{}", row.upstream, row.peer["id"]);
+    let change = |what, body, undo| Change { path, server, what, body, undo };
+    state.prompt = Some(match letter {
+        'd' if word == "draining" => Prompt::Sure(change(
+            "end the draining of",
+            json!({"drain": false}),
+            json!({"drain": true}),
+        )),
+        'd' => Prompt::Sure(change("drain", json!({"drain": true}), json!({"drain": false}))),
+        'x' if word == "down" => {
+            Prompt::Sure(change("bring up", json!({"down": false}), json!({"down": true})))
+        }
+        'x' => Prompt::Sure(change("take down", json!({"down": true}), json!({"down": false}))),
+        _ => {
+            let undo = json!({ "weight": weight });
+            Prompt::Weight(change("change the weight of", Value::Null, undo), String::new())
+        }
+    });
+}
+
+fn prompted(state: &mut State, api: &Api, key: Key) {
+    let Some(prompt) = state.prompt.take() else { return };
+    match (prompt, key) {
+        (_, Key::Escape) => {}
+        (Prompt::Filter(text), Key::Enter) => (state.filter, state.selected) = (text, 0),
+        (Prompt::Weight(change, text), Key::Enter) => match text.parse::<u32>() {
+            Ok(weight) => make(state, api, Change { body: json!({ "weight": weight }), ..change }),
+            Err(_) => state.told = format!("\"{text}\" is no weight"),
+        },
+        (Prompt::Sure(change), Key::Char('y')) => make(state, api, change),
+        (Prompt::Sure(_), _) => state.told = "nothing was changed".to_owned(),
+        (Prompt::Filter(text), key) => state.prompt = Some(Prompt::Filter(typed(text, key))),
+        (Prompt::Weight(change, text), key) => {
+            state.prompt = Some(Prompt::Weight(change, typed(text, key)));
+        }
+    }
+}
+
+/// A text with one more key typed.
+fn typed(mut text: String, key: Key) -> String {
+    match key {
+        Key::Char(letter) if !letter.is_control() => text.push(letter),
+        Key::Backspace => drop(text.pop()),
+        _ => {}
+    }
+    text
+}
+
+fn make(state: &mut State, api: &Api, change: Change) {
+    match api.patch(&change.path, &change.body) {
+        Ok(()) => {
+            state.told = format!("{} {}: done. u takes it back", change.what, change.server);
+            state.done = Some(change);
+            look(state, api);
+        }
+        Err(reason) => state.told = reason.to_string(),
+    }
+}
+
+/// Takes the last change back.
+fn undo(state: &mut State, api: &Api) {
+    let Some(change) = state.done.take() else {
+        state.told = "there is nothing to take back".to_owned();
+        return;
+    };
+    match api.patch(&change.path, &change.undo) {
+        Ok(()) => {
+            state.told = format!("{} {}: taken back", change.what, change.server);
+            look(state, api);
+        }
+        Err(reason) => state.told = reason.to_string(),
+    }
+}
+
+/// Looks again at once, so that a change is seen.
+fn look(state: &mut State, api: &Api) {
+    if let Ok(sample) = Sample::take(api) {
+        state.look(sample);
+    }
+}

@@ -1,0 +1,151 @@
+//! `weir top`: a page of text, and a terminal with keys (`docs/howto/top.md`).
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use crate::harness::{Backend, Server, binary, is_nginx, until};
+
+const CONF: &str = "upstream app { zone app 64k; server %a% weight=2; server 127.0.0.1:1 down; }
+    server {
+        listen 127.0.0.1:%port%;
+        status_zone site;
+        location / { proxy_pass http://app; }
+        location /api/ { api write=on; }
+        location /closed/ { api; auth_basic x; auth_basic_user_file users; }
+    }";
+
+fn start() -> (Backend, Server) {
+    let backend = Backend::text("a");
+    let setup = Server::http(CONF).set("a", backend.address());
+    (backend, setup.file("users", "me:{PLAIN}secret\n").start())
+}
+
+fn top(words: &[&str]) -> Output {
+    Command::new(binary()).arg("top").args(words).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn a_page_of_text() {
+    if is_nginx() {
+        return;
+    }
+    let (backend, server) = start();
+    assert_eq!(server.text("/"), "a");
+    // The configuration names the API.
+    let prefix = format!("{}/", server.directory().path().display());
+    let words = ["--once", "--interval=1", "-p", &prefix, "-c", "nginx.conf"];
+    let page = text(&top(&words));
+    let port = server.port("port");
+    assert!(page.starts_with(&format!("weir 0.1.0  127.0.0.1:{port}/api")), "{page}");
+    assert!(page.contains("app: 1 of 2 up"), "{page}");
+    let line = page.lines().find(|line| line.contains(&backend.address())).unwrap();
+    assert!(line.contains(" up "), "{page}");
+    assert!(page.lines().any(|line| line.starts_with("site ")), "{page}");
+    // So does a URL, with a password.
+    let url = format!("http://me:secret@127.0.0.1:{port}/closed/");
+    assert!(text(&top(&["--once", "--interval=1", &url])).contains("app: 1 of 2 up"));
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    if is_nginx() {
+        return;
+    }
+    let (_backend, server) = start();
+    let port = server.port("port");
+    let prefix = format!("{}/", server.directory().path().display());
+    server.directory().write("other.conf", "events {} http { server { location / { } } }");
+    for (words, expected) in [
+        (vec![format!("http://127.0.0.1:{port}/closed/")], "answers 401"),
+        (vec![format!("http://127.0.0.1:{port}/nothing/")], "is no API"),
+        (vec!["http://127.0.0.1:1/api/".to_owned()], "Connection refused"),
+        (vec!["https://127.0.0.1/".to_owned()], "speaks no TLS"),
+        (vec!["-p".to_owned(), prefix, "-c".to_owned(), "other.conf".to_owned()], "has \"api\""),
+        (vec!["--interval=0".to_owned()], "Usage: weir top"),
+    ] {
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let output = top(&[&["--once"], &words[..]].concat());
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!output.status.success() && said.contains(expected), "{words:?}: {said}");
+    }
+}
+
+/// `weir top` in a terminal of its own.
+struct Terminal {
+    child: Child,
+    shown: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    fn open(url: &str) -> Self {
+        let command = format!("stty cols 120 rows 30; exec {} top {url}", binary().display());
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--flush", "--command", &command, "/dev/null"]);
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let (mut output, all) = (child.stdout.take().unwrap(), Arc::clone(&shown));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = output.read(&mut bytes) {
+                all.lock().unwrap().extend_from_slice(&bytes[..length]);
+            }
+        });
+        Self { child, shown }
+    }
+
+    fn wait(&self, text: &str) {
+        let shown = || String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned();
+        until(text, || shown().contains(text));
+        self.shown.lock().unwrap().clear();
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn keys_drain_a_server_and_take_it_back() {
+    if is_nginx() {
+        return;
+    }
+    let (backend, server) = start();
+    let state = || {
+        let servers = server.api_get("http/upstreams/app");
+        servers["peers"][0]["state"].as_str().unwrap().to_owned()
+    };
+    let url = format!("http://{}/api/", server.address("port"));
+    let mut terminal = Terminal::open(&url);
+    terminal.wait(&backend.address());
+    terminal.press("d");
+    terminal.wait(&format!("drain {}? y or n", backend.address()));
+    assert_eq!(state(), "up");
+    terminal.press("y");
+    until("the drain", || state() == "draining");
+    terminal.wait("u takes it back");
+    terminal.press("u");
+    until("the return", || state() == "up");
+    // A weight, and another page.
+    terminal.press("w7\r");
+    until("the weight", || server.api_get("http/upstreams/app")["peers"][0]["weight"] == 7);
+    terminal.press("2");
+    terminal.wait("site ");
+    terminal.press("q");
+    terminal.wait("\x1b[?1049l");
+    assert!(terminal.child.wait().unwrap().success());
+}
