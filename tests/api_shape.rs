@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Server};
+use crate::harness::{Backend, Server, until};
 
 const CONF: &str = "
     upstream u { zone u 64k; server %a%; server 127.0.0.1:1 backup; queue 5; agent_check port=1; load_report; }
@@ -12,7 +12,7 @@ const CONF: &str = "
     keyval_zone zone=keyval:64k timeout=1h; keyval $arg_key $value zone=keyval;
     server { listen 127.0.0.1:%port%; status_zone server_zone;
         location /api { api write=on; }
-        location / { status_zone location_zone; limit_req zone=limit_req; limit_conn limit_conn 9;
+        location / { request_records on sample=100%; status_zone location_zone; limit_req zone=limit_req; limit_conn limit_conn 9;
             proxy_cache cache;
             proxy_pass http://u; } }";
 
@@ -20,6 +20,7 @@ const CONF: &str = "
 const NAMES: &[(&str, &str)] = &[
     ("/workers/{worker}", "0"),
     ("/slabs/{zone}", "keyval"),
+    ("/http/request_records/{request}", TRACE),
     ("/http/server_zones/{zone}", "server_zone"),
     ("/http/location_zones/{zone}", "location_zone"),
     ("/http/limit_reqs/{zone}", "limit_req"),
@@ -27,6 +28,9 @@ const NAMES: &[(&str, &str)] = &[
     ("/http/caches/{zone}", "cache"),
     ("/http/keyvals/{zone}", "keyval"),
 ];
+
+/// The id of a trace with a recorded request.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// The bodies of calls that have one, by their names.
 const BODIES: &[(&str, &str)] = &[
@@ -49,6 +53,7 @@ fn named(path: &str) -> String {
     let name = NAMES.iter().find(|(known, _)| *known == path).map_or("", |(_, name)| name);
     path.replace("{zone}", name)
         .replace("{worker}", name)
+        .replace("{request}", name)
         .replace("{upstream}", "u")
         .replace("{id}", "0")
 }
@@ -56,7 +61,9 @@ fn named(path: &str) -> String {
 fn start() -> (Server, Backend) {
     let backend = Backend::text("a");
     let server = Server::http(CONF).set("a", backend.address()).start();
-    server.get("/?key=1");
+    server.get_with("/?key=1", &format!("traceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n"));
+    let path = format!("http/request_records/{TRACE}");
+    until("a record", || server.api("GET", &path, "").status == 200);
     (server, backend)
 }
 

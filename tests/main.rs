@@ -81,6 +81,7 @@ mod proxy_retries;
 mod proxy_store;
 mod proxy_streams;
 mod queue;
+mod request_records;
 mod resolving;
 mod rewrite;
 mod scgi;

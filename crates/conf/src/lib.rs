@@ -35,7 +35,7 @@ pub use layout::Layout;
 pub use node::{Node, Word};
 pub use parser::fuzz;
 pub use settings::{Settings, Settled};
-pub use source::{FileId, SourceMap, Span};
+pub use source::{FileId, Places, SourceMap, Span};
 pub use suggest::nearest;
 pub use table::field::{Field, Inherit, Local, Many, RowField};
 pub use table::{Arity, Body, Group, Origins, Row, Slot, Table, Written};

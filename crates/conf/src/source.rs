@@ -124,6 +124,33 @@ impl SourceMap {
     }
 }
 
+/// The names and lines of every text of an assembly, without the texts: what is left to say where
+/// a setting was written once the configuration serves.
+#[derive(Debug, Default)]
+pub struct Places {
+    files: Vec<(Box<str>, Box<[u32]>)>,
+}
+
+impl SourceMap {
+    /// The names and lines of all texts.
+    pub fn places(&self) -> Places {
+        let file = |(at, source): (usize, &Source)| {
+            let name = self.name(FileId(at as u32));
+            (name.into(), source.lines().into())
+        };
+        Places { files: self.sources.iter().enumerate().map(file).collect() }
+    }
+}
+
+impl Places {
+    /// `FILE:LINE`, with the line that nginx names; None for a span of another assembly.
+    pub fn of(&self, span: Span) -> Option<String> {
+        let (name, feeds) = self.files.get(span.file.0 as usize)?;
+        let line = feeds.partition_point(|&feed| feed < span.last()) + 1;
+        Some(format!("{name}:{line}"))
+    }
+}
+
 /// Whether the line of an offset is a comment.
 fn is_comment(text: &[u8], at: usize) -> bool {
     let start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |feed| feed + 1);

@@ -7,6 +7,7 @@ use weir_wire::header::Known;
 use crate::core::{ERRORS, ErrorPage, ErrorTarget};
 use crate::module::Verdict;
 use crate::piece::Piece;
+use crate::recorder::notes::Kind;
 use crate::request::Request;
 use crate::request::browser::UserAgent;
 use crate::response::Sent;
@@ -29,6 +30,7 @@ pub(crate) async fn respond(request: &mut Request, status: u16) -> Verdict {
         request.response.status = status;
         return Verdict::Abort;
     }
+    request.note(Kind::Error, |step, _| step.status = status);
     close_after(request, status);
     request.response.content_type.clear();
     match configured_page(request, status) {
@@ -81,6 +83,9 @@ fn follow(request: &mut Request, status: u16, page: &ErrorPage) -> Next {
     request.error_status = page.overwrite.unwrap_or(status);
     request.response.status = 0;
     request.response.content_length = None;
+    if let Some(noting) = &request.noting {
+        noting.cause("error_page", Some(page.span), status);
+    }
     let target = match &page.target {
         ErrorTarget::Named(name) => return Next::Page(request.named_redirect(name)),
         ErrorTarget::Uri(template) => request.eval(template),

@@ -33,6 +33,7 @@ pub mod pending;
 mod phase;
 mod piece;
 mod precompressed;
+mod recorder;
 mod rejection;
 mod request;
 mod response;

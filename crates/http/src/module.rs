@@ -53,6 +53,23 @@ pub enum Phase {
     Log,
 }
 
+impl Phase {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PostRead => "post_read",
+            Self::ServerRewrite => "server_rewrite",
+            Self::Rewrite => "rewrite",
+            Self::PostRewrite => "post_rewrite",
+            Self::PreAccess => "preaccess",
+            Self::Access => "access",
+            Self::PreContent => "precontent",
+            Self::Content => "content",
+            Self::Log => "log",
+        }
+    }
+}
+
 /// The number of phases.
 pub(crate) const PHASES: usize = Phase::Log as usize + 1;
 

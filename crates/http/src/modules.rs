@@ -47,6 +47,7 @@ mod random_index;
 mod range;
 mod realip;
 mod referer;
+mod request_records;
 mod rewrite;
 mod scgi;
 mod secure_link;
@@ -133,7 +134,7 @@ pub const MODULES: &[&Module] = &[
     &brotli::MODULE, &zstd::MODULE, &gzip::MODULE,
     &range::MODULE,
     // After the response.
-    &status_zone::MODULE, &vhost_traffic_status::MODULE,
+    &request_records::MODULE, &status_zone::MODULE, &vhost_traffic_status::MODULE,
     &log::MODULE,
 ];
 

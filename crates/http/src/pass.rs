@@ -13,7 +13,10 @@ use weir_upstream::{Causes, Outcome, Pick};
 
 use crate::cache::consult::{self, Consulted, First};
 use crate::cache::settings::Caching;
+use crate::cache::shown::Status;
 use crate::module::Verdict;
+use crate::recorder::attempt_note::Next;
+use crate::recorder::notes::Kind;
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -108,7 +111,9 @@ pub async fn begin(
         if let Err(rejection) = receive(request, &pass).await {
             return rejection.into();
         }
-        match ask_cache(request, &pass, caching).await {
+        let consulted = ask_cache(request, &pass, caching).await;
+        note_cache(request);
+        match consulted {
             Consulted::Answered(verdict) => return verdict,
             Consulted::Invalidates(invalidation) => keep = Some(invalidation),
             Consulted::Fetch(fetch) => {
@@ -145,6 +150,14 @@ async fn ask_cache<'a>(
     }
 }
 
+/// Notes how the cache is used so far.
+#[inline]
+fn note_cache(request: &Request) {
+    request.note(Kind::Cache, |step, _| {
+        step.name = request.attempts.cache.status.map_or("UNCACHED", Status::name);
+    });
+}
+
 /// The storage for the response to a request, if there is one.
 type Kept<'a> = Option<Box<dyn Keep<'a> + 'a>>;
 
@@ -166,7 +179,11 @@ async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: &mut Kept<'a>
         let made = attempt::attempt(request, pass, &mut pick, limit, &mut exchange).await;
         let failure = match made {
             Ok(status) => match retrying.refuses(request, &mut pick, status) {
-                None => return respond(request, pass, &mut pick, &mut exchange, keep).await,
+                None => {
+                    let verdict = respond(request, pass, &mut pick, &mut exchange, keep).await;
+                    request.note_of_attempt(|note, now| note.ended = now);
+                    return verdict;
+                }
                 Some(cause) => {
                     relay::keep_complete(pass, &pick, &mut exchange);
                     UpstreamFailure { sent: true, ..UpstreamFailure::new(cause) }
@@ -179,10 +196,12 @@ async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: &mut Kept<'a>
             Err(Failure::Own(rejection)) => {
                 // The attempt counts neither for nor against the peer.
                 request.attempts.finish();
+                request.note_failure(|| Next::GivenUp("error of the proxy itself"));
                 pick.free(Outcome::NotCounted, request.attempts.timings(), clock::now());
                 return rejection.into();
             }
             Err(Failure::Client(rejection)) => {
+                request.note_failure(|| Next::GivenUp("client is gone"));
                 release(request, pass, &mut pick);
                 return rejection.into();
             }
@@ -269,8 +288,10 @@ fn failed(
     }
     request.attempts.set_status(failure.cause.status());
     if retrying.goes_on(request, pick, failure) {
+        request.note_failure(|| Next::Retry);
         return None;
     }
+    request.note_failure(|| Next::GivenUp(retrying.reason(request, pick, failure)));
     Some(if failure.blameless { 500 } else { failure.cause.status() })
 }
 

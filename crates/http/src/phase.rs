@@ -14,6 +14,8 @@ use weir_engine::error_log::Level;
 use crate::error_page;
 use crate::module::{EntryPoint, Handler, Pending, Phase, Verdict};
 use crate::pass;
+use crate::recorder;
+use crate::recorder::notes::Kind;
 use crate::request::Request;
 use crate::snapshot::Held;
 
@@ -50,8 +52,14 @@ pub(crate) async fn run_from(request: &mut Request, entry: EntryPoint) {
 pub(crate) async fn finalize(request: &mut Request, mut verdict: Verdict) {
     loop {
         verdict = match verdict {
-            Verdict::Done => return finish(request).await,
-            Verdict::Abort => return abort(request),
+            Verdict::Done => {
+                finish(request).await;
+                return request.note_subrequest_end();
+            }
+            Verdict::Abort => {
+                abort(request);
+                return request.note_subrequest_end();
+            }
             Verdict::Restart(entry) => process(request, entry).await,
             Verdict::Status(status) => Box::pin(error_page::respond(request, status)).await,
             Verdict::Next | Verdict::Granted => Box::pin(error_page::respond(request, 404)).await,
@@ -170,10 +178,14 @@ async fn post_rewrite(request: &mut Request, verdict: Verdict) -> Option<Verdict
 /// Runs the handlers of one phase in order.
 async fn walk(request: &mut Request, phase: Phase) -> Verdict {
     let location = request.location.clone();
-    for handler in &location.handlers.phases[phase as usize] {
+    request.note(Kind::Phase, |step, _| step.name = phase.name());
+    for (place, handler) in location.handlers.phases[phase as usize].iter().enumerate() {
         match call(request, *handler).await {
             Verdict::Next => {}
-            verdict => return verdict,
+            verdict => {
+                request.note_decision(&location, phase, place, verdict);
+                return verdict;
+            }
         }
     }
     Verdict::Next
@@ -230,6 +242,7 @@ pub(crate) fn refuse_large_body(request: &mut Request) -> Option<Verdict> {
 
 /// The content phase: the location's own handler, or the content modules in turn.
 pub(crate) async fn content(request: &mut Request) -> Verdict {
+    request.note(Kind::Phase, |step, _| step.name = "content");
     let verdict = match request.content {
         // Inside of this future, not boxed: this is the main work of a proxy.
         Some(Handler::Pass(handler)) => pass::begin(request, handler).await,
@@ -261,6 +274,9 @@ pub(crate) async fn log(request: &mut Request) {
     if !request.discard_log && request.has_handlers(Phase::Log) {
         request.logging = true;
         walk(request, Phase::Log).await;
+    }
+    if request.is_noted() || request.location.usual.records {
+        recorder::end(request);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::field;
 use crate::filter::Chain;
 use crate::module::Handler;
 use crate::pass::state::Attempts;
+use crate::recorder::notes::Noting;
 use crate::request::head::Head;
 use crate::response::Response;
 use crate::route::{Location, Server};
@@ -134,6 +135,10 @@ pub struct Request {
     pub(crate) logging: bool,
     /// Whether the connection has switched protocols (101).
     pub upgraded: bool,
+    /// The notes for a record, where requests are recorded.
+    pub(crate) noting: Option<Noting>,
+    /// The last location that it has been in and that has requests recorded.
+    pub(crate) recorded_by: Option<Held<Location>>,
     states: Vec<Option<ModuleState>>,
     /// The module state shared by a main request and its subrequests, created when first needed.
     common: Option<Common>,

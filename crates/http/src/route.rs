@@ -28,6 +28,7 @@ use crate::core::limits::Limits;
 use crate::core::redirect::Redirect;
 use crate::h2::settings::HTTP2;
 use crate::module::Handlers;
+use crate::recorder::settings::RECORDS;
 
 pub(crate) use crate::core::location::Kind;
 pub(crate) use locations::{FoundLocation, Locations};
@@ -73,6 +74,8 @@ pub struct Usual {
     pub files: Arc<Settled<Files>>,
     /// `http2_chunk_size`.
     pub frame: usize,
+    /// Whether requests are recorded (`request_records`).
+    pub records: bool,
     /// Whether there is a `post_action`.
     pub post_action: bool,
     /// Whether only internal requests may enter (`internal`).
@@ -90,6 +93,7 @@ impl Usual {
             redirect: settings.arc(&core::REDIRECT),
             files: settings.arc(&core::FILES),
             frame: settings.get(&HTTP2).chunk_size.0 as usize,
+            records: settings.get(&RECORDS).recording.on,
             post_action: settings.get(&core::ERRORS).post_action.is_some(),
             internal: settings.get(&core::ACCESS).internal,
             unlimited: settings.get(&core::LOCATION).unlimited,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use weir_conf::{BlockId, LogFile as Handle};
+use weir_conf::{BlockId, LogFile as Handle, Places};
 use weir_edge::shared::{Shared, Upstream};
 use weir_engine::duty::Duty;
 use weir_engine::log_files::LogFile;
@@ -40,6 +40,8 @@ pub struct Configuration {
     variable_ids: Arc<HashMap<Box<str>, VarId>>,
     hostname: Box<str>,
     prefix: Box<std::path::Path>,
+    /// Where its settings were written, if requests are recorded.
+    places: Arc<Places>,
 }
 
 impl Configuration {
@@ -210,6 +212,11 @@ impl Snapshot {
     /// The prefix of relative paths.
     pub fn prefix(&self) -> &std::path::Path {
         &self.configuration.prefix
+    }
+
+    /// Where its settings were written; empty unless requests are recorded.
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.configuration.places
     }
 
     /// The open file of a log; None if the configuration is only checked.

@@ -67,6 +67,7 @@ impl Request {
         let gone = Rc::new(Cell::new(false));
         child.client.deserted = Some(Rc::clone(&gone));
         std::mem::swap(&mut child.values, &mut self.values);
+        let wait = self.begin_wait("subrequest");
         {
             let mut run = phase::boxed(&mut child, EntryPoint::ServerRewrite);
             let mut watching = true;
@@ -86,6 +87,7 @@ impl Request {
             })
             .await;
         }
+        self.end_wait(wait);
         std::mem::swap(&mut child.values, &mut self.values);
         if child.get(&ERRORS).log_subrequest {
             phase::log(&mut child).await;
@@ -146,6 +148,7 @@ impl Request {
         child.uri_intact = false;
         child.body = self.body.shared();
         self.hand_down_states(&mut child);
+        child.noting = self.noting.as_ref().and_then(|noting| noting.fork(&child.uri));
         Some(child)
     }
 }

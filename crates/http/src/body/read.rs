@@ -51,6 +51,7 @@ impl Request {
         if !self.body.chunked && self.body.content_length.is_none() {
             return Ok(());
         }
+        let wait = self.begin_wait("request_body");
         self.client.allow_body(WHOLE_BODY_WINDOW);
         let received = self.client.unread().unwrap_or_default();
         let mut collector = Collector::new(self, received as u64);
@@ -70,6 +71,7 @@ impl Request {
                 Err(error) => return Err(self.body_failed(error)),
             }
         }
+        self.end_wait(wait);
         let content = collector.finish(self).await;
         let content = content.map_err(|error| self.body_file_failed(&error))?;
         self.body.content_length = Some(content.len);

@@ -1,7 +1,7 @@
 //! Error pages and error logging.
 
 use weir_conf::value::parse_number;
-use weir_conf::{Cx, Fault, Inherit, Node, Slot, Word, directives};
+use weir_conf::{Cx, Fault, Inherit, Node, Slot, Span, Word, directives};
 use weir_script::{Template, Variables};
 
 /// Error pages and error logging.
@@ -45,6 +45,8 @@ pub(crate) struct ErrorPage {
     pub overwrite: Option<u16>,
     /// The location of the page.
     pub target: ErrorTarget,
+    /// The place of the directive.
+    pub span: Span,
 }
 
 /// The location of an error page.
@@ -79,11 +81,12 @@ fn add_error_page(own: &mut ErrorsWritten, node: &Node, cx: &mut Cx<'_>) -> Resu
         Some(b'@') if !uri.value.contains(&b'$') => ErrorTarget::Named(uri.value.clone()),
         _ => ErrorTarget::Uri(Template::compile(&uri.value, cx.registry::<Variables>())?),
     };
+    let span = cx.span();
     let pages = own.pages.get_or_insert_default();
     for word in codes {
         let status = status(word)?;
         let overwrite = overwrite.or_else(|| is_bad_request(status).then_some(400));
-        pages.push(ErrorPage { status, overwrite, target: target.clone() });
+        pages.push(ErrorPage { status, overwrite, target: target.clone(), span });
     }
     Ok(())
 }

@@ -28,6 +28,21 @@ pub enum Kind {
     Server,
 }
 
+impl Kind {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Prefix { .. } => "prefix",
+            Self::Regex { .. } => "regex",
+            Self::Named => "named",
+            Self::If => "if",
+            Self::LimitExcept => "limit_except",
+            Self::Server => "server",
+        }
+    }
+}
+
 /// The argument of a `location`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {

@@ -2,7 +2,7 @@
 //! <https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files>
 
 use weir_conf::value::parse_number;
-use weir_conf::{Arity, Cx, Fault, Local, Node, Slot, Value, directives};
+use weir_conf::{Arity, Cx, Fault, Local, Node, Slot, Span, Value, directives};
 use weir_script::{Template, Variables};
 
 /// The files that are tried before the location's content.
@@ -26,6 +26,8 @@ pub(crate) struct Candidates {
     pub files: Vec<Candidate>,
     /// The fallback.
     pub fallback: Fallback,
+    /// The place of the directive.
+    pub span: Span,
 }
 
 /// A candidate.
@@ -70,6 +72,6 @@ impl Value for Candidates {
             }
             None => Fallback::Uri(uri),
         };
-        Ok(Self { files, fallback })
+        Ok(Self { files, fallback, span: cx.span() })
     }
 }

@@ -31,6 +31,7 @@ mod failure;
 mod fields;
 mod general;
 mod keyvals;
+mod records;
 mod servers;
 mod upstreams;
 mod zones;

@@ -209,7 +209,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         match (outcome, decision) {
             (LimitReqStatus::Rejected, _) => Verdict::Status(own.status.0),
             (LimitReqStatus::Delayed, Decision::Pass { delay, .. }) => {
-                match request.pause(Duration::from_millis(delay)).await {
+                match request.pause(Duration::from_millis(delay), "limit_req").await {
                     Ok(()) => Verdict::Next,
                     Err(crate::request::pause::Gone) => Verdict::Abort,
                 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use weir_conf::{BlockId, Cx, Fault, Local, Node, Settings, Slot, directives};
+use weir_conf::{BlockId, Cx, Fault, Local, Node, Settings, Slot, Span, directives};
 use weir_script::condition::Condition;
 use weir_script::rewrite::{Rewrite, is_address};
 use weir_script::{Template, VarId, Variables, words};
@@ -67,9 +67,9 @@ directives! {
 #[derive(Clone)]
 pub(super) enum Step {
     /// `rewrite`.
-    Rewrite(Arc<Rewrite>),
+    Rewrite(Arc<Rewrite>, Span),
     /// `return`.
-    Return(Return),
+    Return(Return, Span),
     /// `set` of a variable defined by the configuration.
     Set(VarId, Template),
     /// `set` of a built-in variable with a setter.
@@ -77,7 +77,7 @@ pub(super) enum Step {
     /// `break`.
     Break,
     /// `if`, with the block that holds its steps.
-    If(Arc<Condition>, BlockId),
+    If(Arc<Condition>, BlockId, Span),
 }
 
 /// `return`.
@@ -101,7 +101,7 @@ fn add_rewrite(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result
     let words = words(&node.args);
     let flag = words.get(2).copied();
     let rewrite = Rewrite::compile(words[0], words[1], flag, cx.registry::<Variables>())?;
-    push(own, Step::Rewrite(Arc::new(rewrite)));
+    push(own, Step::Rewrite(Arc::new(rewrite), cx.span()));
     Ok(())
 }
 
@@ -117,7 +117,7 @@ fn add_return(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<
         Some(text) => Template::compile(&text.value, cx.registry::<Variables>())?,
         None => Template::default(),
     };
-    push(own, Step::Return(Return { status, text }));
+    push(own, Step::Return(Return { status, text }, cx.span()));
     Ok(())
 }
 
@@ -160,6 +160,6 @@ fn add_if(own: &mut RewriteWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), 
     let condition = Condition::compile(&words(&node.args), cx.registry::<Variables>())
         .map_err(|fault| bad_condition(fault, node))?;
     let block = cx.child_id();
-    push(own, Step::If(Arc::new(condition), block));
+    push(own, Step::If(Arc::new(condition), block, cx.span()));
     Ok(())
 }

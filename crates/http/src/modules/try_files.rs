@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use weir_conf::Settings;
+use weir_conf::{Settings, Span};
 use weir_script::Template;
 
 use crate::core::root::Alias;
@@ -13,6 +13,7 @@ use crate::core::try_files::Fallback;
 use crate::core::{FILES, ROOT, TRY_FILES};
 use crate::error_page::split_args;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
+use crate::recorder::notes::Kind;
 use crate::request::Request;
 
 pub(crate) const MODULE: Module = Module {
@@ -67,9 +68,16 @@ fn handle(request: &mut Request) -> Verdict {
     for candidate in &candidates.files {
         let is_below = candidate_path(request, &candidate.name, &root, &mut path);
         if is_below && is_there(request, &path, candidate.directory) {
+            let before = request.is_noted().then(|| request.uri.clone());
             take(request, &path[root.len()..], alias, candidate.directory);
+            if let Some(before) = before {
+                note(request, candidates.span, &before);
+            }
             return Verdict::Next;
         }
+    }
+    if let Some(noting) = &request.noting {
+        noting.cause("try_files", Some(candidates.span), 0);
     }
     match &candidates.fallback {
         Fallback::Code(status) => Verdict::Status(*status),
@@ -83,6 +91,14 @@ fn handle(request: &mut Request) -> Verdict {
             request.internal_redirect(uri, args)
         }
     }
+}
+
+/// Notes the file that was found.
+fn note(request: &Request, span: Span, before: &[u8]) {
+    request.note(Kind::Rewrite, |step, texts| {
+        (step.name, step.span) = ("try_files", Some(span));
+        (step.from, step.to) = (texts.add(before), texts.add(&request.uri));
+    });
 }
 
 /// Writes the path of a candidate. Returns whether it lies below the root.

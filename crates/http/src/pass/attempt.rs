@@ -22,6 +22,7 @@ use super::state::Asked;
 use super::stream::StreamFault;
 use super::{clock, connect, handshake, links, made, queue, response_head, sticky};
 use crate::client::Sign;
+use crate::recorder::attempt_note::Next;
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -139,6 +140,7 @@ pub(crate) async fn attempt(
             let kept = pool::take(&peer, request, pass);
             request.attempts.begin(Asked::Peer(peer));
             request.attempts.queued(queued);
+            request.note_attempt(pick);
             reused = kept.is_some();
             let (conn, usage) = match kept {
                 Some(Kept { conn, usage }) => (conn, usage),
@@ -154,6 +156,7 @@ pub(crate) async fn attempt(
         true => {
             request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
             request.attempts.queued(queued);
+            request.note_attempt(pick);
             let (protocol, trailers) = (&*pass.protocol, pass.trailers.clone());
             let sender = Sender::on_stream(request, protocol, pass.body, trailers);
             let end = sender.is_done();
@@ -169,6 +172,7 @@ pub(crate) async fn attempt(
         }
     };
     request.attempts.connected();
+    request.note_of_attempt(|note, now| (note.connected, note.reused) = (now, reused));
     let read = match request.attempts.head.is_empty() {
         true => {
             response_head::parse(request, pass, exchange, 0).map(drop).map_err(Failure::upstream)
@@ -179,6 +183,7 @@ pub(crate) async fn attempt(
     match read {
         Ok(()) => {
             request.attempts.headed(exchange.head.status);
+            request.note_of_attempt(|note, now| note.headed = now);
             Ok(exchange.head.status)
         }
         Err(Failure::Upstream(failure)) => {
@@ -205,9 +210,11 @@ pub(super) fn no_peer(
 ) -> Failure {
     request.attempts.begin(Asked::Group(Arc::clone(pick.group())));
     request.attempts.queued(queued);
+    request.note_attempt(pick);
     request.log_upstream(Level::Error, &format!("{why} while {CONNECTING}"));
     request.attempts.set_status(502);
     request.attempts.finish();
+    request.note_failure(|| Next::GivenUp("no server can take the request"));
     Failure::upstream(Causes::NO_LIVE)
 }
 

@@ -42,6 +42,7 @@ pub(super) async fn wait(
     late.after(Duration::from_millis(timeout));
     look.after(LOOK_EVERY);
     let mut watch = Watch::new(pass.outlasts_client);
+    let waits = request.begin_wait("queue");
     let end = poll_fn(|cx| {
         if let Some(peer) = poll_peer(pick, cx, &mut look) {
             return Poll::Ready(End::Found(peer));
@@ -52,6 +53,7 @@ pub(super) async fn wait(
         late.poll(cx).map(|()| End::Late)
     })
     .await;
+    request.end_wait(waits);
     let queued = Some(since(began));
     match end {
         End::Found(peer) => Ok((peer, queued)),
@@ -63,6 +65,7 @@ pub(super) async fn wait(
             pick.stop_waiting();
             request.attempts.begin(Asked::Group(Arc::clone(pick.group())));
             request.attempts.queued(queued);
+            request.note_attempt(pick);
             Err(client_gone(request, CONNECTING))
         }
     }

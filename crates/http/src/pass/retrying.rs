@@ -66,6 +66,36 @@ impl<'a> Retrying<'a> {
         self.retry().goes_on(failure.cause, &progress) && pick.begin_retry(self.budget())
     }
 
+    /// Why [`Retrying::goes_on`] has allowed no other attempt.
+    #[cold]
+    pub(crate) fn reason(
+        &self,
+        request: &Request,
+        pick: &Pick<'_>,
+        failure: &UpstreamFailure,
+    ) -> &'static str {
+        let progress = self.progress(request, pick, failure.sent);
+        let retry = self.retry();
+        let allows = |progress: Progress| {
+            retry.goes_on(failure.cause, &Progress { tries: progress.tries.max(1), ..progress })
+        };
+        let Progress { tries, request_sent, non_idempotent, .. } = progress;
+        let repeatable = Progress { non_idempotent: false, ..progress };
+        let kept = Progress { body_gone: false, body_spent: false, ..progress };
+        let in_time = Progress { elapsed: 0, ..progress };
+        match () {
+            () if !self.causes.contains(failure.cause) => "next_upstream does not have the cause",
+            () if request_sent && non_idempotent && allows(repeatable) => {
+                "the method is not idempotent"
+            }
+            () if allows(kept) && !allows(progress) => "the body is not kept",
+            () if allows(in_time) && !allows(progress) => "next_upstream_timeout has passed",
+            () if tries == 0 => "no server is left to try",
+            () if allows(progress) => "next_upstream_budget is used up",
+            () => "next_upstream allows none",
+        }
+    }
+
     fn progress(&self, request: &Request, pick: &Pick<'_>, sent: bool) -> Progress {
         Progress {
             tries: pick.tries(),

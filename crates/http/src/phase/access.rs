@@ -7,6 +7,7 @@ use weir_wire::header::Known;
 use super::call;
 use crate::core::{ACCESS, Satisfy};
 use crate::module::{Phase, Verdict};
+use crate::recorder::notes::Kind;
 use crate::request::Request;
 use crate::request::pause::Gone;
 
@@ -21,10 +22,13 @@ pub(super) async fn access(request: &mut Request) -> Verdict {
     if handlers.is_empty() {
         return Verdict::Next;
     }
+    request.note(Kind::Phase, |step, _| step.name = Phase::Access.name());
     let any = request.get(&ACCESS).satisfy == Satisfy::Any;
     let mut refused = None;
-    for handler in handlers {
-        match call(request, *handler).await {
+    for (place, handler) in handlers.iter().enumerate() {
+        let verdict = call(request, *handler).await;
+        request.note_decision(&location, Phase::Access, place, verdict);
+        match verdict {
             Verdict::Next => {}
             Verdict::Granted if any => {
                 let tunnel = request.method == Method::Connect;
@@ -61,7 +65,7 @@ async fn unauthorized(request: &mut Request, status: u16) -> Verdict {
         return Verdict::Status(status);
     }
     request.log(Level::Info, "delaying unauthorized request");
-    match request.pause(delay).await {
+    match request.pause(delay, "auth_delay").await {
         Ok(()) => Verdict::Status(status),
         Err(Gone) => Verdict::Abort,
     }

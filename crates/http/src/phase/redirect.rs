@@ -14,6 +14,9 @@ impl Request {
         if self.is_cycle("internally redirecting to", &weir_wire::shown(&uri)) {
             return Verdict::Status(500);
         }
+        if let Some(noting) = &self.noting {
+            noting.redirect("internal", &self.uri, &uri);
+        }
         self.uri_in_alias = false;
         self.leave_body();
         self.set_uri(uri, args);
@@ -37,6 +40,9 @@ impl Request {
         match Held::try_map(&self.server, |server| server.locations.named(name)) {
             Some(location) => {
                 debug_assert_eq!(location.kind, Kind::Named);
+                if let Some(noting) = &self.noting {
+                    noting.redirect("internal", &self.uri, name);
+                }
                 self.leave_body();
                 self.enter(location);
                 self.internal = true;
@@ -83,6 +89,9 @@ impl Request {
         let content = self.location.handlers.content;
         if content.is_some() || self.location.kind != Kind::If {
             self.content = content;
+        }
+        if self.location.usual.records || self.is_noted() {
+            self.note_location();
         }
         self.enter_location();
     }

@@ -70,6 +70,8 @@ impl Request {
             discard_log: false,
             logging: false,
             upgraded: false,
+            noting: None,
+            recorded_by: None,
             states: Vec::new(),
             common: None,
             family: None,
@@ -163,6 +165,8 @@ impl Request {
             discard_log,
             logging,
             upgraded,
+            noting,
+            recorded_by,
             states,
             common,
             family,
@@ -191,6 +195,6 @@ impl Request {
         (*error_page, *error_status) = (false, 0);
         (*discard_log, *logging, *upgraded) = (false, false, false);
         states.clear();
-        (*common, *family) = (None, None);
+        (*common, *family, *noting, *recorded_by) = (None, None, None, None);
     }
 }

@@ -6,12 +6,18 @@ use weir_engine::error_log::{ErrorLog, Level};
 use weir_wire::header::Known;
 use weir_wire::shown;
 
+use crate::recorder::notes::Kind;
 use crate::request::Request;
+
+/// The least severe level whose messages are noted for a record even if they are not logged.
+const LEAST_NOTED: Level = Level::Warn;
 
 impl Request {
     /// Whether messages of this level are logged. Saves formatting the others.
     pub fn logs(&self, level: Level) -> bool {
-        self.info.messages.is_some() || self.error_log(|log| log.takes(level))
+        self.info.messages.is_some()
+            || self.is_noted() && level <= LEAST_NOTED
+            || self.error_log(|log| log.takes(level))
     }
 
     /// Logs a message with the context of the request.
@@ -39,6 +45,9 @@ impl Request {
         if let Some(messages) = &self.info.messages {
             return messages.borrow_mut().push((level, message.to_owned()));
         }
+        self.note(Kind::Log, |step, texts| {
+            (step.name, step.to) = (level.name(), texts.add(message.as_bytes()));
+        });
         let mut line = String::with_capacity(message.len() + 256);
         let _ = write!(
             line,

@@ -15,11 +15,12 @@ use crate::request::Request;
 pub struct Gone;
 
 impl Request {
-    /// Waits for `delay`, or until the client is gone.
+    /// Waits for `delay`, or until the client is gone. `why` names the directive in records.
     ///
     /// # Errors
     /// The client has closed its connection; the request counts as 499.
-    pub async fn pause(&mut self, delay: Duration) -> Result<(), Gone> {
+    pub async fn pause(&mut self, delay: Duration, why: &'static str) -> Result<(), Gone> {
+        let wait = self.begin_wait(why);
         let mut deadline = Deadline::new();
         deadline.after(delay);
         let mut watching = true;
@@ -33,6 +34,7 @@ impl Request {
             deadline.poll(cx).map(|()| false)
         })
         .await;
+        self.end_wait(wait);
         if gone {
             self.log(Level::Info, "client prematurely closed connection");
             self.response.status = 499;

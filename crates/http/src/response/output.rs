@@ -8,6 +8,7 @@ use crate::client::head::Reply;
 use crate::filter::{After, Part};
 use crate::module::Verdict;
 use crate::piece::Piece;
+use crate::recorder::notes::Kind;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::response::Sent;
@@ -37,6 +38,7 @@ impl Request {
             self.response.header_only = true;
         }
         self.response.sent = Sent::Head;
+        self.note(Kind::Head, |step, _| step.status = self.response.status);
         if self.is_subrequest() {
             crate::subrequest::include::limit_capture(self);
         } else {

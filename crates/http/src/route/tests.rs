@@ -12,8 +12,12 @@ use crate::h2::settings::TABLE;
 
 fn assembled(text: &str) -> Assembly {
     let env = Memory::default().with("/etc/nginx.conf", text);
-    let tables: Vec<_> =
-        core::TABLES.iter().copied().chain([TABLE]).chain(crate::pending::tables()).collect();
+    let tables: Vec<_> = core::TABLES
+        .iter()
+        .copied()
+        .chain([TABLE, crate::recorder::settings::TABLE])
+        .chain(crate::pending::tables())
+        .collect();
     let mut assembly =
         assemble(&tables, Path::new("/etc/nginx.conf"), Path::new("/srv"), None, &env);
     let Assembly { root, diagnostics, .. } = &mut assembly;

@@ -23,6 +23,9 @@ pub(super) async fn answer(request: &mut Request, endpoint: &Held<Endpoint>, las
         return Box::pin(refuse_line(request, endpoint)).await;
     }
     begin(request);
+    if request.location.usual.records {
+        request.begin_notes();
+    }
     request.keepalive &= !last;
     if status::is_to_ask(&request.info) {
         Box::pin(ask_about_client(request, endpoint)).await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use weir_conf::{Assembly, Block, Contexts, Diagnostic, Environment, Severity, SourceMap};
+use weir_conf::{Assembly, Block, Contexts, Diagnostic, Environment, Places, Severity, SourceMap};
 use weir_edge::listen::ListenSpec;
 use weir_edge::shared::Shared;
 use weir_script::{VarId, Variables};
@@ -14,6 +14,7 @@ use super::Configuration;
 use crate::certificates::{ServerCertificate, certificates};
 use crate::core::RESOLVER;
 use crate::module::{Handlers, Modules, Prepare};
+use crate::recorder::settings::RECORDS;
 use crate::route::build::Builder;
 use crate::route::{check, servers};
 use crate::variables::Source;
@@ -29,6 +30,7 @@ pub struct SnapshotPlan {
     variable_ids: Arc<HashMap<Box<str>, VarId>>,
     hostname: String,
     prefix: PathBuf,
+    places: Arc<Places>,
 }
 
 impl SnapshotPlan {
@@ -76,6 +78,11 @@ impl SnapshotPlan {
         }
         let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let root = std::mem::take(&mut assembly.root);
+        let records = |block: &Block| block.settings.get(&RECORDS).recording.on;
+        let places = match root.walk().iter().any(|block| is_of_requests(block) && records(block)) {
+            true => assembly.sources.places().into(),
+            false => Arc::default(),
+        };
         Some(Self {
             modules,
             root,
@@ -84,6 +91,7 @@ impl SnapshotPlan {
             variable_ids: Arc::new(variable_ids),
             hostname,
             prefix,
+            places,
         })
     }
 
@@ -118,6 +126,7 @@ impl SnapshotPlan {
             hostname: self.hostname.as_str().into(),
             prefix: self.prefix.as_path().into(),
             shared: shared.clone(),
+            places: Arc::clone(&self.places),
         }
     }
 }
@@ -126,7 +135,7 @@ impl SnapshotPlan {
 fn resolvers(root: &Block, registry: &Registry) -> Vec<Resolver> {
     let mut resolvers: Vec<Resolver> = Vec::new();
     for block in root.walk() {
-        if !block.context.intersects(RESOLVING) {
+        if !is_of_requests(block) {
             continue;
         }
         let Some(config) = &block.settings.get(&RESOLVER).resolver else { continue };
@@ -137,8 +146,13 @@ fn resolvers(root: &Block, registry: &Registry) -> Vec<Resolver> {
     resolvers
 }
 
+/// Whether requests can be in a block.
+fn is_of_requests(block: &Block) -> bool {
+    block.context.intersects(OF_REQUESTS)
+}
+
 /// The blocks that requests can be in.
-const RESOLVING: Contexts = Contexts::SERVER
+const OF_REQUESTS: Contexts = Contexts::SERVER
     .union(Contexts::LOCATION)
     .union(Contexts::LOCATION_IF)
     .union(Contexts::LIMIT_EXCEPT);

@@ -32,7 +32,8 @@ pub(super) async fn wait(
     let mut deadline = Deadline::new();
     deadline.set(until.min(takes_over));
     let mut watching = true;
-    poll_fn(|cx| {
+    let wait = request.begin_wait("cache_lock");
+    let waited = poll_fn(|cx| {
         if let Poll::Ready(how) = turn.poll(cx) {
             return Poll::Ready(Waited::Ended(how));
         }
@@ -48,5 +49,7 @@ pub(super) async fn wait(
         }
         Poll::Pending
     })
-    .await
+    .await;
+    request.end_wait(wait);
+    waited
 }

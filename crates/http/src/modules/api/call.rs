@@ -138,6 +138,12 @@ impl Call {
         Some(String::from_utf8_lossy(&value).into_owned())
     }
 
+    /// Whether there is an argument of this name, with a value or without.
+    pub(super) fn has_arg(&self, name: &str) -> bool {
+        let mut args = self.args.split(|&byte| byte == b'&');
+        args.any(|arg| arg.split(|&byte| byte == b'=').next() == Some(name.as_bytes()))
+    }
+
     /// A segment of the path.
     pub(super) fn segment(&self, place: usize) -> &str {
         self.path.get(place).map_or("", String::as_str)

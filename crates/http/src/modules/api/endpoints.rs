@@ -8,7 +8,7 @@ use weir_wire::h1::Method;
 use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::fields::Shape;
-use super::{caches, general, keyvals, servers, upstreams, zones};
+use super::{caches, general, keyvals, records, servers, upstreams, zones};
 
 /// The versions of the API. Later ones add paths and fields.
 pub(super) const VERSIONS: RangeInclusive<u8> = 1..=9;
@@ -67,6 +67,9 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("http", Shape::List, http),
     Endpoint::new("http/requests", Shape::Object, general::requests)
         .delete(general::reset_requests),
+    Endpoint::new("http/request_records", Shape::List, records::all).since(9)
+        .delete(records::clear),
+    Endpoint::new("http/request_records/*", Shape::Object, records::one).since(9),
     Endpoint::new("http/server_zones", Shape::Map, zones::server_zones),
     Endpoint::new("http/server_zones/*", Shape::Object, zones::server_zone)
         .delete(zones::reset_server_zone),

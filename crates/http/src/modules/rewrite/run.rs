@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use weir_conf::Span;
 use weir_engine::error_log::Level;
 use weir_script::condition::{Condition, FileKind};
 use weir_script::escape::escape_args;
@@ -13,6 +14,7 @@ use super::{REWRITE, Return, Step};
 use crate::module::{EntryPoint, Verdict};
 use crate::open_file::FoundFile;
 use crate::piece::Piece;
+use crate::recorder::notes;
 use crate::request::Request;
 use crate::route::{Kind, Location};
 use crate::snapshot::Held;
@@ -90,8 +92,11 @@ impl<'r> Run<'r> {
     fn steps(&mut self, base: &Held<Location>) -> Flow {
         for step in &base.settings.get(&REWRITE).steps {
             let flow = match step {
-                Step::Rewrite(rewrite) => self.rewrite(rewrite),
-                Step::Return(answer) => Flow::Decided(answer.send(self.request)),
+                Step::Rewrite(rewrite, span) => self.rewrite(rewrite, *span),
+                Step::Return(answer, span) => {
+                    self.note("return", *span, answer.status);
+                    Flow::Decided(answer.send(self.request))
+                }
                 Step::Set(id, value) => {
                     let value = self.eval(value);
                     self.request.values.store(*id, Some(&value));
@@ -111,9 +116,12 @@ impl<'r> Run<'r> {
                     self.uri_changed = false;
                     Flow::End
                 }
-                Step::If(condition, block) => {
+                Step::If(condition, block, span) => {
                     match Held::try_map(base, |base| base.inner(*block)) {
-                        Some(inner) if self.holds(condition) => self.enter(&inner),
+                        Some(inner) if self.holds(condition) => {
+                            self.note("if", *span, 0);
+                            self.enter(&inner)
+                        }
                         _ => Flow::Next,
                     }
                 }
@@ -153,6 +161,13 @@ impl<'r> Run<'r> {
         holds
     }
 
+    /// Notes a directive that took effect, for a record.
+    fn note(&self, name: &'static str, span: Span, status: u16) {
+        self.request.note(notes::Kind::Rewrite, |step, _| {
+            (step.name, step.span, step.status) = (name, Some(span), status);
+        });
+    }
+
     fn log_match(&self, regex: &CaptureRegex, matched: bool, subject: &[u8]) {
         if self.log {
             let verb = if matched { "matches" } else { "does not match" };
@@ -162,13 +177,39 @@ impl<'r> Run<'r> {
         }
     }
 
-    fn rewrite(&mut self, rewrite: &Rewrite) -> Flow {
+    fn rewrite(&mut self, rewrite: &Rewrite, span: Span) -> Flow {
+        let before = self.request.is_noted().then(|| self.request.uri.clone());
+        let flow = self.apply(rewrite);
+        if let (Some(before), Some(flow)) = (before, &flow) {
+            self.note_rewrite(span, &before, flow);
+        }
+        flow.unwrap_or(Flow::Next)
+    }
+
+    /// Notes a rewrite that matched.
+    fn note_rewrite(&self, span: Span, before: &[u8], flow: &Flow) {
+        let request = &*self.request;
+        request.note(notes::Kind::Rewrite, |step, texts| {
+            (step.name, step.span) = ("rewrite", Some(span));
+            step.from = texts.add(before);
+            step.to = match (flow, &request.response.location) {
+                (Flow::Decided(Verdict::Status(status)), Some(location)) => {
+                    step.status = *status;
+                    texts.add(location)
+                }
+                _ => texts.add(&request.uri),
+            };
+        });
+    }
+
+    /// Applies a `rewrite`; None if it does not match.
+    fn apply(&mut self, rewrite: &Rewrite) -> Option<Flow> {
         let uri = std::mem::take(&mut self.request.uri);
         let matched = rewrite.matches(&uri, self.request);
         self.request.uri = uri;
         self.log_match(rewrite.regex(), matched, &self.request.uri);
         if !matched {
-            return Flow::Next;
+            return None;
         }
         self.request.internal = true;
         self.request.uri_intact = false;
@@ -180,7 +221,7 @@ impl<'r> Run<'r> {
         let args = std::mem::take(&mut self.request.args);
         self.request.args.clone_from(&args);
         let mut out = Vec::new();
-        match rewrite.replace(self.request, &args, self.quoted, &mut out) {
+        Some(match rewrite.replace(self.request, &args, self.quoted, &mut out) {
             Rewritten::Redirect(status) => {
                 if self.log {
                     let text = weir_wire::shown(&out);
@@ -190,7 +231,7 @@ impl<'r> Run<'r> {
                 Flow::Decided(Verdict::Status(status))
             }
             Rewritten::Uri { uri, args } => self.replace_uri(out, uri, args, rewrite.is_last()),
-        }
+        })
     }
 
     /// Sets the rewritten URI, which is the first `length` bytes of `text`.

@@ -1,0 +1,166 @@
+//! `request_records`: what happened to a request, found by its id.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{Backend, Server, Setup, is_nginx, until_some};
+
+/// A server with records and their API.
+fn setup(http: &str, server: &str) -> Setup {
+    Server::http(&format!(
+        "{http} server {{ listen 127.0.0.1:%port%; server_name first.test;
+            request_records on slow=off sample=100%;
+            add_header X-Request-ID $request_id always;
+            location /api {{ api write=on; request_records off; }}
+            {server} }}"
+    ))
+}
+
+/// The record of the request with this id.
+fn record(server: &Server, id: &str) -> Value {
+    until_some("the record", || {
+        let answer = server.api("GET", &format!("http/request_records/{id}"), "");
+        (answer.status == 200).then(|| serde_json::from_slice(&answer.body).unwrap())
+    })
+}
+
+/// The record of a request for `target`, and its status.
+fn recorded(server: &Server, target: &str) -> Value {
+    let answer = server.get(target);
+    let record = record(server, answer.header("X-Request-ID").expect("an id"));
+    assert_eq!(record["sent_status"], answer.status);
+    record
+}
+
+/// The steps of a kind, each as its fields in this order; absent ones are `-`.
+fn steps(record: &Value, kind: &str, fields: &[&str]) -> Vec<String> {
+    let steps = record["steps"].as_array().unwrap().iter().filter(|step| step["step"] == kind);
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => {
+            text.rsplit('/').next().filter(|_| text.contains(".conf:")).unwrap_or(text).to_owned()
+        }
+        other => other.to_string(),
+    };
+    let shown = |step: &Value| fields.iter().map(|name| text(&step[name])).collect::<Vec<_>>();
+    steps.map(|step| shown(step).join(" ")).collect()
+}
+
+#[test]
+fn a_failed_request_is_found_by_the_id_that_its_client_got() {
+    let server = setup("", "location /dead { proxy_pass http://127.0.0.1:1; }").start();
+    let record = recorded(&server, "/dead?x=1");
+    assert_eq!(record["class"], "error");
+    assert_eq!(record["status"], 502);
+    assert_eq!(record["request"], "GET /dead?x=1 HTTP/1.1");
+    assert_eq!(record["server"]["name"], "first.test");
+    assert_eq!(record["location"]["name"], "/dead");
+    let attempt = &record["attempts"][0];
+    assert_eq!(attempt["server"], "127.0.0.1:1");
+    assert_eq!(
+        attempt["error"],
+        "connect() failed (111: Connection refused) while connecting to upstream"
+    );
+    assert_eq!(attempt["next"], "no server is left to try");
+}
+
+#[test]
+fn rewrites_and_redirects_have_places() {
+    let backend = Backend::text("a");
+    let server = setup(
+        "",
+        "
+        rewrite ^/first/(.*)$ /second/$1;
+        location /second/ {
+            if ($arg_a) { rewrite ^/second/(.*)$ /third/$1 last; }
+        }
+        location /third/ { try_files /none @fourth; }
+        location @fourth { error_page 404 =200 /fifth; return 404; }
+        location /fifth { proxy_pass http://%a%; }",
+    )
+    .set("a", backend.address())
+    .start();
+    let record = recorded(&server, "/first/x?a=1");
+    let rewrites = steps(&record, "rewrite", &["name", "from", "to", "status"]);
+    assert_eq!(
+        rewrites,
+        [
+            "rewrite /first/x /second/x -",
+            "if - - -",
+            "rewrite /second/x /third/x -",
+            "return - - 404",
+        ]
+    );
+    let redirects = steps(&record, "redirect", &["name", "from", "to", "status"]);
+    assert_eq!(redirects, ["try_files /third/x @fourth -", "error_page /third/x /fifth 404"]);
+    let locations = steps(&record, "location", &["name", "to"]);
+    assert_eq!(
+        locations,
+        ["prefix /second/", "if /second/", "prefix /third/", "named @fourth", "prefix /fifth"]
+    );
+    for kind in ["rewrite", "redirect", "location"] {
+        for place in steps(&record, kind, &["place"]) {
+            assert!(place.contains(".conf:"), "{kind}: {place}");
+        }
+    }
+}
+
+#[test]
+fn the_how_to_finds_a_request() {
+    if is_nginx() {
+        return;
+    }
+    let page = include_str!("../docs/howto/find-a-request.md");
+    let block = |language: &str, place: usize| {
+        let fence = format!("```{language}\n");
+        let mut parts = page.split(&fence).skip(1 + place);
+        parts.next().unwrap().split("```").next().unwrap().to_owned()
+    };
+    let conf = block("nginx", 0);
+    let inner = conf.trim().strip_prefix("http {").unwrap().strip_suffix('}').unwrap();
+    let inner = inner.replace("listen 80;", "listen 127.0.0.1:%port%;").replace("8081", "1");
+    let server = Server::http(&inner.replace("8082", "1")).start();
+    let answer = server.get("/");
+    let id = answer.header("X-Request-ID").unwrap().to_owned();
+    assert_eq!(answer.status, 502);
+    assert!(answer.text().ends_with(&format!("this number: {id}")), "{}", answer.text());
+    record(&server, &id);
+    let ask = |script: String| {
+        let script =
+            script.replace("http://127.0.0.1/", &format!("http://{}/", server.address("port")));
+        let output = Command::new("sh").args(["-ec", &script]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let example = "0c1a8e9e1f5f4c1cb6d5a60a1f7a4ad5";
+    let found = ask(block("sh", 0).replace(example, &id));
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!(found["id"], *id);
+    assert_eq!(found["location"]["name"], "/sorry");
+    let lists = ask(block("sh", 1));
+    assert_eq!(lists.matches(&id).count(), 2, "{lists}");
+}
+
+#[test]
+fn an_error_page_elsewhere_hides_no_error() {
+    let server = Server::http(
+        "server { listen 127.0.0.1:%port%; add_header X-Request-ID $request_id always;
+            location /api { api; }
+            location /on { request_records on; error_page 502 =200 /off; proxy_pass http://127.0.0.1:1; }
+            location /off { return 200; }
+            location /bad { error_page 502 /on-late; proxy_pass http://127.0.0.1:1; }
+            location /on-late { request_records on sample=100%; return 200; }
+            location /never { proxy_pass http://127.0.0.1:1; } }",
+    )
+    .start();
+    // The status that the client got is no error, but it is what the log says.
+    let (quiet, late) = (server.get("/on"), server.get("/bad"));
+    let late = record(&server, late.header("X-Request-ID").unwrap());
+    assert_eq!(late["status"], 502);
+    assert_eq!(late["locations"], serde_json::json!(["/on-late"]));
+    server.get("/never");
+    let all = server.api_get("http/request_records/");
+    assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
+    assert_eq!(quiet.status, 200);
+}
