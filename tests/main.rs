@@ -9,6 +9,7 @@
 mod harness;
 
 mod access;
+mod adopt;
 mod api;
 mod api_caches;
 mod api_shape;

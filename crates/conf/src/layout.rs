@@ -3,7 +3,7 @@
 //! The layout is chosen at build time: `WEIR_CONFIGURE` holds the arguments of `configure`; `cargo
 //! xtask install` sets it. The default is the layout of nginx.org's packages, the most common one.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 /// Named layouts, for `--layout=NAME`: nginx.org's packages, Debian's packages, and nginx built
 /// from source.
@@ -33,9 +33,14 @@ const NAMED: [(&str, &str); 3] = [
     ("source", "--prefix=/usr/local/nginx"),
 ];
 
-/// The layout of this build.
-static BUILT: LazyLock<Layout> =
-    LazyLock::new(|| Layout::of(option_env!("WEIR_CONFIGURE").unwrap_or("--layout=packages")));
+/// The layout of this build, or of the nginx that this process stands in for.
+static BUILT: LazyLock<Layout> = LazyLock::new(|| match STAND_IN.get() {
+    Some(arguments) => Layout::of(arguments),
+    None => Layout::of(option_env!("WEIR_CONFIGURE").unwrap_or("--layout=packages")),
+});
+
+/// The arguments of `configure` of the nginx that this process stands in for.
+static STAND_IN: OnceLock<&'static str> = OnceLock::new();
 
 /// The default paths. A relative path lies below the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,9 +102,16 @@ impl TempFolder {
 }
 
 impl Layout {
-    /// The layout of this build.
+    /// The layout of this build, or of the nginx that this process stands in for.
     pub fn built() -> &'static Self {
         &BUILT
+    }
+
+    /// Has the process stand in for an nginx with these arguments of `configure`. To be called
+    /// once, before anything asks for the layout.
+    pub fn stand_in_for(arguments: String) {
+        // The layout lasts as long as the process.
+        let _ = STAND_IN.set(arguments.leak());
     }
 
     /// Whether this is a default directory for temporary files.

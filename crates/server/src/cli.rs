@@ -167,6 +167,7 @@ pub(crate) fn help(program: &str) -> String {
 {indent}[-e filename] [-c filename] [-g directives]
        {program} demo [cluster [seconds]]
        {program} ha init|join|leave|forget|peers|status|show|drill
+       {program} adopt [--back] [--dry-run] [--anyway]
        {program} top [--once] [--interval=seconds] [url]
 
 Options:
@@ -185,6 +186,7 @@ Options:
   demo          : show two small web servers behind {program}, without touching any file
   demo cluster  : show how a cluster loses, gains and drains servers under load
   ha            : the pair of balancers: who holds an address, and a drill
+  adopt         : take this host over from nginx while it serves, or give it back
   top           : show what happens in a running server, by its API
 
 ",

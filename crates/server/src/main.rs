@@ -1,6 +1,7 @@
 //! Weir: a reverse proxy and load balancer that reads `nginx.conf`.
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod assemble;
 mod bundle;
 mod caretaker;

@@ -8,16 +8,16 @@ use crate::cli::Command;
 use crate::console::Console;
 use crate::identity;
 
-const HUP: i32 = 1;
+pub(crate) const HUP: i32 = 1;
 const INT: i32 = 2;
-const QUIT: i32 = 3;
+pub(crate) const QUIT: i32 = 3;
 const USR1: i32 = 10;
-const USR2: i32 = 12;
+pub(crate) const USR2: i32 = 12;
 const ALRM: i32 = 14;
 pub(crate) const TERM: i32 = 15;
 pub(crate) const KILL: i32 = 9;
 const CHLD: i32 = 17;
-const WINCH: i32 = 28;
+pub(crate) const WINCH: i32 = 28;
 const IO: i32 = 29;
 
 /// All signals that are read instead of having their default effect.

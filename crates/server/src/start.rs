@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use weir_conf::Layout;
 use weir_engine::error_log::{Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
@@ -18,13 +19,14 @@ use crate::cycle::Draft;
 use crate::master::{self, Startup};
 use crate::paths::Paths;
 use crate::{
-    demo, guarding, ha_command, mirroring, pair_command, pid_file, reference, signals, single, top,
-    upgrade, version,
+    adopt, demo, guarding, ha_command, mirroring, pair_command, pid_file, reference, signals,
+    single, top, upgrade, version,
 };
 
 /// Runs the command line. Returns the exit code unless a server runs.
 pub(crate) fn run() -> i32 {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    let mut args: Vec<OsString> = std::env::args_os().collect();
+    adopt::stand_in(args.first());
     match args.get(1).and_then(|word| word.to_str()) {
         Some("demo") => {
             if let Some(code) = demo::run(&args[2..]) {
@@ -36,6 +38,14 @@ pub(crate) fn run() -> i32 {
             return pair_command::run(args.first().map(OsString::as_os_str), &args[2..]);
         }
         Some("ha") => return ha_command::run(args.first().map(OsString::as_os_str), &args[2..]),
+        Some("adopt") => match adopt::tested(args.get(2)) {
+            None => return adopt::run(args.first().map(OsString::as_os_str), &args[2..]),
+            Some(configure) => {
+                Layout::stand_in_for(configure);
+                args.drain(1..3);
+                args[0] = "nginx".into();
+            }
+        },
         Some("top") => return top::run(args.first().map(OsString::as_os_str), &args[2..]),
         Some("--reference") if args.len() == 3 => return reference::run(Path::new(&args[2])),
         _ => {}

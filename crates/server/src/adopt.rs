@@ -1,0 +1,244 @@
+//! `weir adopt`: takes a Debian host over from nginx while it serves, and gives it back.
+//!
+//! Weir takes the place of nginx's program, by a diversion of dpkg, so that the unit, the log
+//! rotation, scripts and package updates of nginx go on working. A [`Record`] says that it stands
+//! there, and with which paths. The running master is replaced as by an upgrade of its binary.
+
+#![allow(clippy::print_stdout, reason = "the answers of a command")]
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use weir_conf::Layout;
+use weir_sys::user;
+
+use crate::console::Console;
+
+mod check;
+mod handover;
+mod nginx;
+mod program;
+pub(crate) mod record;
+
+use nginx::Nginx;
+use record::Record;
+
+/// The program that is replaced, unless another is given.
+const PROGRAM: &str = "/usr/sbin/nginx";
+
+/// The longest wait for the requests of the old program, unless another is given.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// The word behind `adopt` with which this program tests a configuration with nginx's paths.
+const AS: &str = "--as=";
+
+const USAGE: &str = "Usage: weir adopt [--dry-run] [--anyway] [--nginx=PROGRAM] [--wait=SECONDS]
+       weir adopt --back [--dry-run] [--anyway] [--wait=SECONDS]
+Takes this host over from nginx, with its configuration and while it serves; --back gives it back.
+--dry-run  says what would be done, and does nothing
+--anyway   does it though something differs
+--nginx    the program to replace (default: /usr/sbin/nginx)
+--wait     the longest wait for the requests that the old program has under way (default: 30)
+";
+
+/// Why a step was not taken, for the user; empty for a wrong use of the command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Reason(String);
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Wanted {
+    back: bool,
+    dry_run: bool,
+    anyway: bool,
+    program: PathBuf,
+    wait: Duration,
+}
+
+/// The arguments of `configure` of the nginx to stand in for during a test of its configuration.
+pub(crate) fn tested(word: Option<&OsString>) -> Option<String> {
+    word?.to_str()?.strip_prefix(AS).map(str::to_owned)
+}
+
+/// Runs the command, whose words follow `weir adopt`. Returns the exit code.
+pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
+    let console = Console::for_command(program);
+    let done = wanted(words).and_then(|wanted| match wanted.back {
+        true => give_back(&wanted),
+        false => adopt(&wanted),
+    });
+    match done {
+        Ok(()) => 0,
+        Err(reason) if reason == Reason::default() => {
+            print!("{USAGE}");
+            1
+        }
+        Err(reason) => {
+            console.print(reason);
+            1
+        }
+    }
+}
+
+fn wanted(words: &[OsString]) -> Result<Wanted, Reason> {
+    let mut wanted =
+        Wanted { back: false, dry_run: false, anyway: false, program: PROGRAM.into(), wait: WAIT };
+    for word in words {
+        let word = word.to_str().ok_or_else(Reason::default)?;
+        match word.split_once('=') {
+            None if word == "--back" => wanted.back = true,
+            None if word == "--dry-run" => wanted.dry_run = true,
+            None if word == "--anyway" => wanted.anyway = true,
+            Some(("--nginx", path)) if path.starts_with('/') => wanted.program = path.into(),
+            Some(("--wait", seconds)) => {
+                let seconds = seconds.parse().map_err(|_| Reason::default())?;
+                wanted.wait = Duration::from_secs(seconds);
+            }
+            _ => return Err(Reason::default()),
+        }
+    }
+    Ok(wanted)
+}
+
+/// Takes the host over.
+fn adopt(wanted: &Wanted) -> Result<(), Reason> {
+    if let Some(record) = Record::read() {
+        let program = record.program.display();
+        return Err(format!("{program} is Weir already; \"weir adopt --back\" undoes that").into());
+    }
+    let nginx = Nginx::at(&wanted.program)?;
+    let weir = program::own()?;
+    println!("Checked:");
+    println!("  {} is {} with {}", nginx.program.display(), nginx.version, nginx.conf.display());
+    let differences = check::differences(&nginx, &weir)?;
+    report(&differences, wanted)?;
+    let master = nginx.master()?;
+    println!("To do:");
+    println!(
+        "  {} is kept as {}",
+        nginx.program.display(),
+        program::kept(&nginx.program).display()
+    );
+    println!("  {} leads to {}", nginx.program.display(), weir.display());
+    match master {
+        Some(pid) => println!("  nginx's master process {pid} hands its sockets over and ends"),
+        None => println!("  nginx is not running: its unit starts Weir from now on"),
+    }
+    if wanted.dry_run {
+        return Ok(());
+    }
+    needs_root()?;
+    let record = Record::of(&nginx, program::kept(&nginx.program));
+    program::take(&record, &weir)?;
+    let taken = match master {
+        None => Ok(()),
+        Some(pid) => handover::run(&nginx, pid, &weir, wanted.wait),
+    };
+    if let Err(reason) = taken {
+        program::give_back(&record)?;
+        return Err(format!("{reason}. Nothing has changed").into());
+    }
+    println!("Done. \"weir adopt --back\" gives the host back.");
+    Ok(())
+}
+
+/// Gives the host back to nginx.
+fn give_back(wanted: &Wanted) -> Result<(), Reason> {
+    let record = Record::read().ok_or("this host has not been adopted")?;
+    let weir = program::own()?;
+    let kept = Nginx::kept(&record)?;
+    println!("Checked:");
+    println!("  {} is {} with {}", record.kept.display(), kept.version, kept.conf.display());
+    match check::accepts(&kept) {
+        Ok(_) => println!("  it accepts the configuration"),
+        Err(reason) => report(&[reason.to_string()], wanted)?,
+    }
+    let master = kept.master()?;
+    println!("To do:");
+    println!("  {} is nginx again", record.program.display());
+    match master {
+        Some(pid) => println!("  Weir's master process {pid} hands its sockets over and ends"),
+        None => println!("  Weir is not running: the unit starts nginx from now on"),
+    }
+    if wanted.dry_run {
+        return Ok(());
+    }
+    needs_root()?;
+    program::give_back(&record)?;
+    let given = match master {
+        None => Ok(()),
+        Some(pid) => handover::run(&kept, pid, &record.program, wanted.wait),
+    };
+    if let Err(reason) = given {
+        program::take(&record, &weir)?;
+        return Err(format!("{reason}. Nothing has changed").into());
+    }
+    println!("Done.");
+    Ok(())
+}
+
+/// Tells what differs, which stops the command unless it is to go on anyway.
+fn report(differences: &[String], wanted: &Wanted) -> Result<(), Reason> {
+    if differences.is_empty() {
+        println!("  nothing differs");
+        return Ok(());
+    }
+    println!("What differs:");
+    for difference in differences {
+        println!("  {difference}");
+    }
+    match wanted.anyway {
+        true => Ok(()),
+        false => Err("stopped; --anyway goes on though this differs".into()),
+    }
+}
+
+fn needs_root() -> Result<(), Reason> {
+    if user::is_root() { Ok(()) } else { Err("this needs root".into()) }
+}
+
+/// Has this process stand in for the nginx that it replaces, if it was called by that name.
+pub(crate) fn stand_in(program: Option<&OsString>) {
+    let Some(record) = program.and_then(|called| Record::of_program(called)) else { return };
+    Layout::stand_in_for(record.configure);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Wanted, Reason> {
+        wanted(&words.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn words_are_understood_or_explained() {
+        let wanted = parse(&["--back", "--wait=5", "--dry-run"]).unwrap();
+        assert!(wanted.back && wanted.dry_run && !wanted.anyway);
+        assert_eq!(wanted.wait, Duration::from_secs(5));
+        assert_eq!(parse(&["--nginx=/opt/nginx"]).unwrap().program, PathBuf::from("/opt/nginx"));
+        for wrong in ["back", "--nginx=nginx", "--wait=x", "--back=1"] {
+            assert_eq!(parse(&[wrong]), Err(Reason::default()), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The nginx of this host: its program, its paths, its running master.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::Reason;
+use super::record::Record;
+
+/// The beginning of a master's command line in `ps`.
+const TITLES: [&str; 2] = ["nginx: master process ", "weir: master process "];
+
+/// An installed nginx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Nginx {
+    /// The path by which it is called.
+    pub(super) program: PathBuf,
+    /// The file that can be executed now: the kept one while Weir has the place.
+    pub(super) file: PathBuf,
+    /// Its version, for example `nginx/1.22.1`.
+    pub(super) version: String,
+    /// Its arguments of `configure`.
+    pub(super) configure: String,
+    /// The configuration file and prefix in use.
+    pub(super) conf: PathBuf,
+    pub(super) prefix: Option<PathBuf>,
+}
+
+impl Nginx {
+    /// The nginx at a path.
+    pub(super) fn at(program: &Path) -> Result<Self, Reason> {
+        Self::of(program, program)
+    }
+
+    /// The nginx that was put aside.
+    pub(super) fn kept(record: &Record) -> Result<Self, Reason> {
+        Self::of(&record.program, &record.kept)
+    }
+
+    fn of(program: &Path, file: &Path) -> Result<Self, Reason> {
+        let shown = file.display();
+        let output = Command::new(file).arg("-V").output();
+        let output = output.map_err(|error| Reason(format!("{shown}: {error}")))?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let line = |start: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(start));
+            line.map(|line| line.trim().to_owned())
+        };
+        let version = line("nginx version: ").ok_or(format!("{shown} is no nginx"))?;
+        if text.contains("weir version:") {
+            return Err(format!("{shown} is Weir, and not by \"weir adopt\"").into());
+        }
+        let configure = line("configure arguments:").unwrap_or_default();
+        let conf = path_of(&configure, "--conf-path", "conf/nginx.conf");
+        let mut nginx = Self {
+            program: program.to_owned(),
+            file: file.to_owned(),
+            version,
+            configure,
+            conf,
+            prefix: None,
+        };
+        nginx.heed_the_master()?;
+        Ok(nginx)
+    }
+
+    /// Takes over `-c` and `-p` of the running master.
+    fn heed_the_master(&mut self) -> Result<(), Reason> {
+        let Some(pid) = self.master()? else { return Ok(()) };
+        let words = words_of(pid);
+        let after = |flag: &str| {
+            let at = words.iter().position(|word| word == flag)?;
+            words.get(at + 1).map(PathBuf::from)
+        };
+        if let Some(conf) = after("-c").filter(|conf| conf.is_absolute()) {
+            self.conf = conf;
+        }
+        self.prefix = after("-p");
+        Ok(())
+    }
+
+    /// The pid file of the configuration.
+    pub(super) fn pid_file(&self) -> PathBuf {
+        let text = fs::read_to_string(&self.conf).unwrap_or_default();
+        let written = text.lines().find_map(|line| {
+            let value = line.trim().strip_prefix("pid ")?;
+            value.split_once(';').map(|(path, _)| PathBuf::from(path.trim()))
+        });
+        let usual = path_of(&self.configure, "--pid-path", "logs/nginx.pid");
+        written.filter(|path| path.is_absolute()).unwrap_or(usual)
+    }
+
+    /// The running master of this program, if there is one.
+    pub(super) fn master(&self) -> Result<Option<u32>, Reason> {
+        let Some(pid) = read_pid(&self.pid_file()) else { return Ok(None) };
+        let words = words_of(pid);
+        let Some(called) = words.first() else { return Ok(None) };
+        if !Path::new(called).is_absolute() {
+            return Err(format!(
+                "process {pid} was started as \"{called}\", without a path, so it cannot hand over: \
+                 restart it as {} first",
+                self.program.display()
+            )
+            .into());
+        }
+        if Path::new(called) != self.program {
+            return Err(format!(
+                "process {pid} runs {called}, not {}: \"weir adopt --nginx={called}\"",
+                self.program.display()
+            )
+            .into());
+        }
+        Ok(Some(pid))
+    }
+
+    /// Runs the program's `-t` on the configuration.
+    pub(super) fn test(&self) -> std::io::Result<Output> {
+        let mut command = Command::new(&self.file);
+        self.arguments(&mut command);
+        command.output()
+    }
+
+    /// Adds the arguments of a test of the configuration.
+    pub(super) fn arguments(&self, command: &mut Command) {
+        command.arg("-t").arg("-c").arg(&self.conf);
+        if let Some(prefix) = &self.prefix {
+            command.arg("-p").arg(prefix);
+        }
+    }
+}
+
+/// The number in a pid file.
+pub(super) fn read_pid(path: &Path) -> Option<u32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The words of a master's command line; none if the process is no master.
+fn words_of(pid: u32) -> Vec<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    let rest = TITLES.iter().find_map(|title| line.strip_prefix(title));
+    rest.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// A path of `configure`, below the prefix if it is not absolute.
+fn path_of(configure: &str, name: &str, usual: &str) -> PathBuf {
+    let value = |name: &str| {
+        let words = configure.split_whitespace().filter_map(|word| word.split_once('='));
+        words.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    };
+    Path::new(value("--prefix").unwrap_or("/usr/local/nginx")).join(value(name).unwrap_or(usual))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_configure() {
+        let configure =
+            "--with-cc-opt='-g -O2' --prefix=/usr/share/nginx --pid-path=/run/nginx.pid";
+        assert_eq!(path_of(configure, "--pid-path", "x"), PathBuf::from("/run/nginx.pid"));
+        let conf = path_of(configure, "--conf-path", "conf/nginx.conf");
+        assert_eq!(conf, PathBuf::from("/usr/share/nginx/conf/nginx.conf"));
+        assert_eq!(path_of("", "--pid-path", "a"), PathBuf::from("/usr/local/nginx/a"));
+    }
+}

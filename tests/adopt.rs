@@ -1,0 +1,145 @@
+//! `weir adopt` and back (`docs/howto/replace-nginx.md`), on a host made of namespaces: its own
+//! processes, network and copies of the folders that are changed.
+
+use std::process::Command;
+
+use crate::harness::{Directory, binary, is_nginx, is_root, skipped};
+
+/// The host: `$1` is Weir, `$2` a folder for what is written. Clients ask all the time.
+const HOST: &str = r#"
+ip link set lo up
+mount -t tmpfs weir-adopt "$2"
+for folder in usr/sbin etc var/lib var/log; do
+    name=$(echo "$folder" | tr / _)
+    mkdir "$2/$name" "$2/$name.work"
+    mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$2/$name,workdir=$2/$name.work" "/$folder"
+done
+mount -t tmpfs run /run
+cp "$1" /usr/sbin/weir
+conf() {
+    cat > /etc/nginx/nginx.conf <<END
+user www-data;
+pid /run/nginx.pid;
+error_log /var/log/nginx/error.log;
+events { }
+http { access_log off; server { listen 80; $1 location / { return 200 \$nginx_version; } } }
+END
+}
+conf ''
+state() {
+    find /usr/sbin /etc -printf '%p %y %m %U %l\n' | sort
+    md5sum /usr/sbin/nginx /etc/nginx/nginx.conf /var/lib/dpkg/diversions
+}
+version() { curl -sS --fail http://127.0.0.1/; }
+/usr/sbin/nginx -g 'daemon on; master_process on;'
+until version > /dev/null 2>&1; do :; done
+state > /run/before
+(while [ ! -e /run/stop ]; do version > /dev/null || touch /run/lost; done) &
+clients=$!
+"#;
+
+/// The end of the host.
+const END: &str = r#"
+touch /run/stop
+wait $clients
+[ ! -e /run/lost ] || { echo "a request was lost"; cat /var/log/nginx/error.log; }
+kill "$(cat /run/nginx.pid)"
+"#;
+
+/// Runs commands on such a host, and returns what they print; `None` if there can be none here.
+fn on_a_host(commands: &str) -> Option<String> {
+    if is_nginx() {
+        return None;
+    }
+    let has_nginx = std::path::Path::new("/usr/sbin/nginx").exists();
+    if !is_root() || !has_nginx {
+        skipped("adoption needs root and nginx");
+        return None;
+    }
+    let directory = Directory::new();
+    let script = directory.write("host.sh", format!("set -eu\n{HOST}\n{commands}\n{END}"));
+    std::fs::create_dir(directory.join("written")).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "sh"]).arg(script);
+    let output = command.arg(binary()).arg(directory.join("written")).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}\n{complaints}");
+    assert!(!told.contains("lost"), "{told}\n{complaints}");
+    println!("{told}\n{complaints}");
+    Some(told)
+}
+
+#[test]
+fn a_host_is_taken_over_and_given_back() {
+    let Some(told) = on_a_host(
+        r#"
+weir adopt --dry-run
+state | cmp - /run/before && echo "the dry run changed nothing"
+weir adopt
+echo "now $(version)"
+nginx -t 2>&1
+nginx -V 2>&1 | grep -o -- '--prefix=[^ ]*'
+dpkg-divert --list /usr/sbin/nginx
+weir adopt 2>&1 || echo "not twice"
+nginx -s reload 2>/dev/null
+weir adopt --back --dry-run > /run/dry
+weir adopt --back
+echo "now $(version)"
+state | cmp - /run/before && echo "nothing is left"
+weir adopt --back 2>&1 || echo "not twice"
+"#,
+    ) else {
+        return;
+    };
+    let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
+    assert_eq!(versions.len(), 2, "{told}");
+    assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
+    for expected in [
+        "nothing differs",
+        "the dry run changed nothing",
+        "nginx: configuration file /etc/nginx/nginx.conf test is successful",
+        "--prefix=/usr/share/nginx",
+        "local diversion of /usr/sbin/nginx to /usr/sbin/nginx.distrib",
+        "nothing is left",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+    assert_eq!(told.matches("not twice").count(), 2, "{told}");
+}
+
+#[test]
+fn what_differs_stops_it_and_is_named() {
+    let Some(told) = on_a_host(
+        r#"
+conf 'http2_push /style.css;'
+nginx -s reload 2>/dev/null
+weir adopt 2>&1 || echo "stopped before"
+echo "now $(version)"
+conf 'location = /one { more_set_headers "X: 1"; }'
+state | grep -c adopted || echo "no record"
+weir adopt --anyway 2>&1 || echo "nginx refuses it"
+conf ''
+weir adopt
+conf 'location = /one { more_set_headers "X: 1"; }'
+nginx -s reload 2>/dev/null
+weir adopt --back 2>&1 || echo "stopped on the way back"
+echo "now $(version)"
+conf ''
+weir adopt --back
+"#,
+    ) else {
+        return;
+    };
+    for expected in [
+        "[warn] the \"http2_push\" directive is obsolete, ignored",
+        "stopped before",
+        "no record",
+        "nginx itself refuses the configuration: [emerg] unknown directive \"more_set_headers\"",
+        "nginx refuses it",
+        "stopped on the way back",
+        "now 1.31.5",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+}
