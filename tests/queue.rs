@@ -83,7 +83,10 @@ fn a_full_queue_and_a_late_server_are_a_502() {
     assert_eq!(server.get("/third").status, 502);
     server.wait_log("upstream queue is full while connecting to upstream");
     let shown = server.text("/api/9/http/upstreams/u");
-    assert!(shown.contains("{\"size\":1,\"max_size\":1,\"overflows\":1}"), "{shown}");
+    assert!(
+        shown.contains("{\"size\":1,\"max_size\":1,\"overflows\":1,\"timeouts\":0,"),
+        "{shown}"
+    );
     server.rewrite_http(&format!(
         "upstream u {{ zone u 64k; server {} max_conns=1; queue 5 timeout=10ms; }} {LOCATIONS}",
         backend.address()

@@ -77,6 +77,16 @@ impl Instant {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// Microseconds since `earlier`; zero if `earlier` is later.
+    pub const fn micros_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1000
+    }
+
+    /// The exact microseconds since this instant.
+    pub fn elapsed_micros(self) -> u64 {
+        precise().micros_since(self)
+    }
+
     /// The exact time since this instant.
     pub fn elapsed(self) -> Duration {
         precise().since(self)

@@ -13,8 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::capacity;
 
 mod family;
+pub mod latency;
 
-pub use family::{Family, Key};
+pub use family::{Family, Key, Local};
 
 /// The counters of one thread.
 #[derive(Debug, Default)]

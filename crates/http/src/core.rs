@@ -16,6 +16,7 @@ pub(crate) mod redirect;
 pub(crate) mod resolver;
 pub(crate) mod root;
 pub(crate) mod server_name;
+pub(crate) mod status_zone;
 pub(crate) mod temp_path;
 pub(crate) mod try_files;
 pub(crate) mod types;

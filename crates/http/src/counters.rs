@@ -1,5 +1,6 @@
 //! The counters of server zones and location zones, as in nginx's API.
 
+use weir_engine::stats::latency::{self, Latency};
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
 
@@ -10,7 +11,8 @@ const DISCARDED: usize = 2;
 const RECEIVED: usize = 3;
 const SENT: usize = 4;
 const RESPONSE: usize = 5;
-const COUNTERS: usize = RESPONSE + status::PLACES;
+const TIME: usize = RESPONSE + status::PLACES;
+const COUNTERS: usize = TIME + latency::COUNTERS;
 
 static SERVER_ZONES: Family = Family::new(COUNTERS);
 static LOCATION_ZONES: Family = Family::new(COUNTERS);
@@ -18,10 +20,6 @@ static LOCATION_ZONES: Family = Family::new(COUNTERS);
 /// The counters of one zone. All instances of a name share their counts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ZoneCounters(Key);
-
-/// A request being processed. Dropping it decrements the count.
-#[derive(Debug)]
-pub(crate) struct Processing(ZoneCounters);
 
 /// The result of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +30,8 @@ pub(crate) struct Served {
     pub(crate) sent: u64,
     /// The status of the response; None if there was none.
     pub(crate) status: Option<u16>,
+    /// Microseconds from its beginning to its end.
+    pub(crate) micros: u64,
 }
 
 /// The counts of a zone since it was first configured.
@@ -49,6 +49,9 @@ pub struct ZoneCounts {
     pub received: u64,
     /// Bytes sent to clients.
     pub sent: u64,
+    /// The times from the first byte of requests to the last one of responses, discarded requests
+    /// included.
+    pub request_time: Latency,
 }
 
 /// The server zones of all configurations in use, by name.
@@ -91,30 +94,38 @@ impl ZoneCounters {
         Self(LOCATION_ZONES.key(name))
     }
 
-    /// Counts the beginning of a request.
-    pub(crate) fn begin(&self) -> Processing {
+    /// Counts the beginning of a request. [`ZoneCounters::end`] or [`ZoneCounters::abandon`]
+    /// follows.
+    #[inline]
+    pub(crate) fn begin(&self) {
         self.0.add([(REQUESTS, 1), (PROCESSING, 1)]);
-        Processing(self.clone())
-    }
-
-    /// Counts a request without [`ZoneCounters::begin`].
-    pub(crate) fn count_request(&self) {
-        self.0.add([(REQUESTS, 1)]);
     }
 
     /// Counts the end of a request.
+    pub(crate) fn end(&self, served: Served) {
+        self.add((PROCESSING, 1_u64.wrapping_neg()), served);
+    }
+
+    /// Counts a request that is no longer processed, without an end.
+    pub(crate) fn abandon(&self) {
+        self.0.sub(PROCESSING, 1);
+    }
+
+    /// Counts a request without [`ZoneCounters::begin`].
     pub(crate) fn count(&self, served: Served) {
-        let last = match served.status {
+        self.add((REQUESTS, 1), served);
+    }
+
+    #[inline]
+    fn add(&self, first: (usize, u64), served: Served) {
+        let Served { received, sent, status, micros } = served;
+        let last = match status {
             Some(code) => RESPONSE + status::place(code),
             None => DISCARDED,
         };
-        self.0.add([(RECEIVED, served.received), (SENT, served.sent), (last, 1)]);
-    }
-}
-
-impl Drop for Processing {
-    fn drop(&mut self) {
-        self.0.0.sub(PROCESSING, 1);
+        let bucket = TIME + latency::bucket(micros);
+        let time = (TIME + latency::BUCKETS, micros);
+        self.0.add([first, (RECEIVED, received), (SENT, sent), (last, 1), (bucket, 1), time]);
     }
 }
 
@@ -123,10 +134,11 @@ impl ZoneCounts {
         Self {
             processing: counts[PROCESSING],
             requests: counts[REQUESTS],
-            responses: Responses::from_places(&counts[RESPONSE..]),
+            responses: Responses::from_places(&counts[RESPONSE..TIME]),
             discarded: counts[DISCARDED],
             received: counts[RECEIVED],
             sent: counts[SENT],
+            request_time: Latency::of(&counts[TIME..]),
         }
     }
 }

@@ -275,7 +275,8 @@ fn failed(
     request.attempts.finish();
     // A kept connection that the peer had closed says nothing about the peer. Freeing the only peer
     // of a group uses up its tries, so the try is given back afterwards.
-    if failure.reused && failure.cause == Causes::ERROR {
+    let stale = failure.reused && failure.cause == Causes::ERROR;
+    if stale {
         pick.give_back_try();
     }
     if freed.disabled {
@@ -287,7 +288,9 @@ fn failed(
         request.log_upstream(Level::Warn, &message);
     }
     request.attempts.set_status(failure.cause.status());
-    if retrying.goes_on(request, pick, failure) {
+    let goes_on = retrying.goes_on(request, pick, failure);
+    request.attempts.count_failure(failure.cause, stale, goes_on);
+    if goes_on {
         request.note_failure(|| Next::Retry);
         return None;
     }

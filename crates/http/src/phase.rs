@@ -29,6 +29,7 @@ use post_action::post_action;
 /// Processes a request from its head to the end of its response. The caller runs the log phase,
 /// which comes after the last byte.
 pub(crate) async fn run(request: &mut Request) {
+    request.count_beginning();
     let mut verdict = Verdict::Next;
     if request.has_handlers(Phase::PostRead) {
         verdict = walk(request, Phase::PostRead).await;
@@ -271,7 +272,13 @@ pub(crate) async fn content(request: &mut Request) -> Verdict {
 
 /// The log phase, which runs after the last byte, whatever the response.
 pub(crate) async fn log(request: &mut Request) {
-    if !request.discard_log && request.has_handlers(Phase::Log) {
+    if request.discard_log {
+        return;
+    }
+    if request.location.usual.zones.any {
+        request.count_end();
+    }
+    if request.has_handlers(Phase::Log) {
         request.logging = true;
         walk(request, Phase::Log).await;
     }

@@ -10,6 +10,7 @@ use weir_wire::h1::Method;
 
 use crate::body::Body;
 use crate::client::Client;
+use crate::counters::ZoneCounters;
 use crate::field;
 use crate::filter::Chain;
 use crate::module::Handler;
@@ -36,6 +37,7 @@ pub(crate) mod pause;
 pub(crate) mod session;
 pub(crate) mod spare;
 mod state;
+mod zones;
 
 use connection_info::ConnectionInfo;
 pub(crate) use state::State;
@@ -131,6 +133,8 @@ pub struct Request {
     pub error_status: u16,
     /// Whether the log phase skips this request.
     pub discard_log: bool,
+    /// Its count among those being processed in a zone.
+    pub(crate) processing: Option<Processing>,
     /// Whether the log phase is running, for the error log.
     pub(crate) logging: bool,
     /// Whether the connection has switched protocols (101).
@@ -144,6 +148,28 @@ pub struct Request {
     common: Option<Common>,
     /// The state shared by a client's request and all its subrequests, created with the first.
     pub(crate) family: Option<Rc<Family>>,
+}
+
+/// A request that a server zone counts as being processed, until it is dropped.
+pub(crate) struct Processing {
+    /// The place of the zone.
+    location: Held<Location>,
+    /// Whether it is still counted.
+    open: bool,
+}
+
+impl Processing {
+    fn zone(&self) -> Option<&ZoneCounters> {
+        self.location.usual.zones.server.as_ref()
+    }
+}
+
+impl Drop for Processing {
+    fn drop(&mut self) {
+        if let (true, Some(zone)) = (self.open, self.zone()) {
+            zone.abandon();
+        }
+    }
 }
 
 impl Request {

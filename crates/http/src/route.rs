@@ -26,6 +26,7 @@ use crate::core::connection::Connection;
 use crate::core::files::Files;
 use crate::core::limits::Limits;
 use crate::core::redirect::Redirect;
+use crate::core::status_zone::Zones;
 use crate::h2::settings::HTTP2;
 use crate::module::Handlers;
 use crate::recorder::settings::RECORDS;
@@ -82,6 +83,8 @@ pub struct Usual {
     pub internal: bool,
     /// The methods that `limit_except` exempts, if there is one.
     pub unlimited: Option<Methods>,
+    /// The zones that count requests (`status_zone`).
+    pub zones: Zones,
 }
 
 impl Usual {
@@ -97,6 +100,7 @@ impl Usual {
             post_action: settings.get(&core::ERRORS).post_action.is_some(),
             internal: settings.get(&core::ACCESS).internal,
             unlimited: settings.get(&core::LOCATION).unlimited,
+            zones: Zones::of(settings),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     clock::Now,
     config::GroupConfig,
     findings::Others,
+    group_counters::GroupCounters,
     keepalive::KeptCount,
     outlier::watch::Watch,
     peer::{Peer, PeerState},
@@ -62,6 +63,8 @@ pub struct Group {
     pub(crate) outliers: Option<Arc<Watch>>,
     /// The count of its idle connections, if it has a zone.
     pub(crate) kept: Option<KeptCount>,
+    /// Its own counters, if it has a zone.
+    pub(crate) counters: Option<GroupCounters>,
     /// The states of removed peers that still had requests.
     zombies: Mutex<Vec<Weak<PeerState>>>,
     /// Notified when the names of this group, or of its heir, have changed. Only groups with a zone
@@ -137,6 +140,7 @@ impl Group {
             others: earlier.map_or_else(Others::default, |(group, _)| group.others.clone()),
             retries: earlier.map_or_else(Arc::default, |(group, _)| Arc::clone(&group.retries)),
             kept: config.zone.as_ref().map(|_| KeptCount::of(&config.key)),
+            counters: config.zone.as_ref().map(|_| GroupCounters::of(&config.key)),
             zombies: Mutex::new(
                 earlier.map(|(group, _)| group.zombies().clone()).unwrap_or_default(),
             ),
@@ -223,6 +227,7 @@ impl Group {
         }
         self.peers().iter().for_each(|peer| peer.reset_counts(now));
         self.queue.iter().for_each(|queue| queue.reset());
+        self.counters.iter().for_each(GroupCounters::reset);
     }
 
     /// The store of `sticky learn`.

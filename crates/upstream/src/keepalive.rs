@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use weir_engine::stats::{Family, Key};
+use weir_engine::stats::{Family, Key, Local};
 
 use crate::{address_key::AddressKey, group::Group};
 
@@ -166,6 +166,8 @@ pub struct Pool<C> {
     idle: VecDeque<Idle<C>>,
     /// Where they are counted, if anywhere.
     count: Option<KeptCount>,
+    /// That of this thread.
+    here: Option<Local>,
 }
 
 #[derive(Debug)]
@@ -179,7 +181,7 @@ struct Idle<C> {
 
 impl<C> Default for Pool<C> {
     fn default() -> Self {
-        Self { idle: VecDeque::new(), count: None }
+        Self { idle: VecDeque::new(), count: None, here: None }
     }
 }
 
@@ -240,6 +242,7 @@ impl<C> Pool<C> {
             let all = self.idle.len();
             self.change(all, 0);
             self.count.clone_from(&group.kept);
+            self.here = self.count.as_ref().and_then(|KeptCount(count)| count.local());
             self.change(0, all);
         }
     }
@@ -249,7 +252,7 @@ impl<C> Pool<C> {
     }
 
     fn change(&self, before: usize, after: usize) {
-        let Some(KeptCount(count)) = &self.count else { return };
+        let Some(count) = &self.here else { return };
         match after.checked_sub(before) {
             Some(0) => {}
             Some(more) => count.add([(0, more as u64)]),

@@ -230,6 +230,7 @@ impl Ejection<'_> {
         let length = conduct.eject(time, max_time, now.millis);
         conduct.ejected_until().into_iter().for_each(|until| self.watch.expect(until));
         peer.state.unavailable.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        peer.counters.iter().for_each(|counters| counters.count_ejection(reason));
         peer.set_health(Source::Outlier, Health::Unhealthy, now);
         let seconds = length as f64 / 1000.0;
         self.tell(Level::Warn, peer, &format!("is ejected for {seconds} s: {reason}"));

@@ -23,6 +23,7 @@ use crate::{
     outlier::conduct::Conduct,
     queue::Queue,
     report::{ReportConfig, Reported},
+    retry::Causes,
     server::{Admission, Limits, Origin, ServerId},
     slow_start::ramp::Ramp,
 };
@@ -157,9 +158,18 @@ impl Peer {
     }
 
     /// Counts the result of an attempt.
+    #[inline]
     pub fn count(&self, exchanged: Exchanged) {
         if let Some(counters) = &self.counters {
             counters.count(exchanged);
+        }
+    }
+
+    /// Counts a failed attempt; `retried` if another one follows. `stale` if it used a kept
+    /// connection that turned out to be closed.
+    pub fn count_failure(&self, cause: Causes, stale: bool, retried: bool) {
+        if let Some(counters) = &self.counters {
+            counters.count_failure(if stale { Causes::OFF } else { cause }, retried);
         }
     }
 
@@ -404,9 +414,14 @@ pub(crate) fn average(into: &AtomicU64, sample: u64) {
     if old == sample {
         return;
     }
-    let new =
-        if old == 0 { sample } else { (0.5 + sample as f64 * 0.05 + old as f64 * 0.95) as u64 };
+    let new = if old == 0 { sample } else { mean(sample.cast_signed(), old.cast_signed()) };
     into.store(new, Relaxed);
+}
+
+/// Signed numbers, because converting them takes the processor a single instruction.
+fn mean(sample: i64, old: i64) -> u64 {
+    let mean = (0.5 + sample as f64 * 0.05 + old as f64 * 0.95) as i64;
+    mean.cast_unsigned()
 }
 
 /// The MD5 of bytes as 32 lower-case hex digits.

@@ -9,6 +9,7 @@ use crate::{
     balance::round_robin::RoundRobin,
     clock::Now,
     group::Group,
+    group_counters::GroupCounters,
     locality::Order,
     outcome::{Outcome, Timings},
     peer::{Peer, average},
@@ -115,7 +116,11 @@ impl<'a> Pick<'a> {
         // This request is active as well, whether its peer was freed or not.
         let own = u64::from(self.current.is_none());
         let all = (&*self.group.retries, self.group.name());
-        self.retrying.begin(all, || self.group.active() + own, budget)
+        let is_allowed = self.retrying.begin(all, || self.group.active() + own, budget);
+        if !is_allowed {
+            self.group.counters.iter().for_each(GroupCounters::count_refused_retry);
+        }
+        is_allowed
     }
 
     /// A peer has answered, so there will be no further attempt.

@@ -53,6 +53,20 @@ impl Scale {
 }
 
 impl Peer {
+    /// The share of its weight that it has, in thousandths. `None` without `slow_start`.
+    pub(crate) fn slow_start(&self, now: Now) -> Option<u64> {
+        match self.limits.slow_start {
+            SlowStart::Off => None,
+            SlowStart::Within(length) => {
+                let recovered = self.state.recovered.load(Relaxed);
+                let since = now.millis.saturating_sub(recovered);
+                let grows = recovered != 0 && since < length;
+                Some(if grows { since.saturating_mul(1000) / length } else { 1000 })
+            }
+            SlowStart::Auto => Some(self.state.ramp.share().saturating_mul(1000) / ramp::WHOLE),
+        }
+    }
+
     /// Starts the growth of the peer's weight, when it takes requests again.
     pub(crate) fn recovers(&self, now: Now) {
         self.state.reported.comes_back();

@@ -9,7 +9,8 @@ use crate::{
     clock::Now,
     counters::{Counters, PeerCounts},
     group::Group,
-    health::{Health, Source},
+    group_counters::{GroupCounters, GroupCounts},
+    health::{Health, MAX_CHECKS, Source},
     peer::Peer,
     queue::QueueView,
     report::ReportCounts,
@@ -31,6 +32,8 @@ pub struct GroupView {
     pub peers: Vec<PeerView>,
     /// The number of removed peers that still have requests.
     pub zombies: u64,
+    /// Its own counts; all zero without a zone.
+    pub counts: GroupCounts,
     /// The requests that wait for a peer, in a group with a `queue`.
     pub queue: Option<QueueView>,
 }
@@ -73,6 +76,11 @@ pub struct PeerView {
     pub max_conns: u64,
     /// Its status.
     pub state: PeerStatus,
+    /// Why it takes no requests, or not all: `down`, `draining`, `fails`, `health_check`,
+    /// `outlier`, `agent`, `other_nodes`.
+    pub reasons: Vec<&'static str>,
+    /// The share of its weight that `slow_start` grants it, in thousandths, if it has that.
+    pub slow_start: Option<u64>,
     /// The number of active requests.
     pub active: u64,
     /// The number of requests it was chosen for.
@@ -150,6 +158,27 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Why it takes no requests, or not all.
+    fn reasons(&self, now: Now) -> Vec<&'static str> {
+        let is = |source: Source| {
+            self.heeded.has(source) && self.state.verdicts.of(source) != Health::Good
+        };
+        let agent = Source::AGENTS.into_iter().any(is);
+        let checked = (0..MAX_CHECKS).any(|number| is(Source::Check(number)));
+        let reasons = [
+            ("down", self.limits.admission == Admission::Down),
+            ("draining", self.limits.admission == Admission::Draining),
+            ("fails", self.is_failed(now)),
+            ("health_check", checked),
+            ("outlier", is(Source::Outlier)),
+            ("agent", agent),
+            ("other_nodes", is(Source::OtherNodes)),
+        ];
+        reasons.into_iter().filter(|(_, holds)| *holds).map(|(name, _)| name).collect()
+    }
+}
+
 impl Group {
     /// The current state of the group, or of its heir.
     pub fn view(&self, now: Now) -> GroupView {
@@ -176,6 +205,7 @@ impl Group {
             servers,
             peers,
             zombies: self.zombie_count(),
+            counts: self.counters.as_ref().map(GroupCounters::read).unwrap_or_default(),
             queue: self.queue().zip(self.config.queue).map(|(queue, config)| queue.view(config)),
         }
     }
@@ -222,6 +252,8 @@ impl PeerView {
             weight: peer.limits.weight,
             max_conns: peer.limits.max_conns,
             state: peer.status(now),
+            reasons: peer.reasons(now),
+            slow_start: peer.slow_start(now),
             active: state.conns.load(Relaxed),
             requests: state.requests.load(Relaxed),
             fails: state.failures.load(Relaxed),

@@ -12,6 +12,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -50,8 +51,15 @@ struct Sums {
     base: Vec<u64>,
 }
 
-/// Written by one thread, read by any.
+/// Written by one thread, read by any: the counters, and behind them the marks.
 type Block = [AtomicU64];
+
+/// The counters of a key in one thread. Counting with them needs no lookup.
+#[derive(Debug)]
+pub struct Local {
+    block: Arc<Block>,
+    here: PhantomData<*const ()>,
+}
 
 /// The indices of living keys, for all families.
 static PLACES: Mutex<Places> = Mutex::new(Places { free: Vec::new(), next: 0, serial: 0 });
@@ -117,28 +125,64 @@ impl Family {
 
 impl Key {
     /// Adds to counters of the calling thread, by their numbers in the family.
+    #[inline]
     pub fn add<const N: usize>(&self, amounts: [(usize, u64); N]) {
-        self.count(&amounts);
+        self.with_block(|block| add(block, amounts));
+    }
+
+    /// As [`Key::add`]. Returns whether one of these marks was set, of which there are 64; they are
+    /// cleared.
+    #[inline]
+    pub fn add_marked<const N: usize>(&self, amounts: [(usize, u64); N], marks: u64) -> bool {
+        let counters = self.0.family.counters;
+        let hit = self.with_block(|block| {
+            add(block, amounts);
+            let Some(set) = block.get(counters) else { return false };
+            let all = set.load(Relaxed);
+            let is_hit = all & marks != 0;
+            if is_hit {
+                // A mark that a reader sets at this moment may be lost, or one come back.
+                set.store(all & !marks, Relaxed);
+            }
+            is_hit
+        });
+        hit == Some(true)
+    }
+
+    /// Sets all marks in all threads that have counted.
+    pub fn mark(&self) {
+        for block in &lock(&self.0.sums).blocks {
+            if let Some(marks) = block.get(self.0.family.counters) {
+                marks.store(u64::MAX, Relaxed);
+            }
+        }
     }
 
     /// Subtracts from a counter, for counts of current things.
+    #[inline]
     pub fn sub(&self, counter: usize, amount: u64) {
-        self.count(&[(counter, amount.wrapping_neg())]);
+        self.add([(counter, amount.wrapping_neg())]);
     }
 
+    /// The counters of the calling thread. `None` if it is ending.
+    pub fn local(&self) -> Option<Local> {
+        TABLE.try_with(|table| Local { block: table.find(&self.0), here: PhantomData }).ok()
+    }
+
+    /// `None` in a thread that is ending, which does not count.
     #[inline]
-    fn count(&self, amounts: &[(usize, u64)]) {
-        // A thread that is ending does not count.
-        let _ = TABLE.try_with(|table| {
+    fn with_block<T>(&self, f: impl FnOnce(&Block) -> T) -> Option<T> {
+        let found = TABLE.try_with(|table| {
             let blocks = table.0.borrow();
             match blocks.get(self.0.place) {
-                Some(Some(entry)) if entry.serial == self.0.serial => add(&entry.block, amounts),
+                Some(Some(entry)) if entry.serial == self.0.serial => f(&entry.block),
                 _ => {
                     drop(blocks);
-                    add(&table.enter(&self.0), amounts);
+                    f(&table.enter(&self.0))
                 }
             }
         });
+        found.ok()
     }
 
     /// The counters, summed over all threads.
@@ -189,11 +233,26 @@ impl fmt::Debug for Key {
     }
 }
 
-fn add(block: &Block, amounts: &[(usize, u64)]) {
+impl Local {
+    /// As [`Key::add`].
+    #[inline]
+    pub fn add<const N: usize>(&self, amounts: [(usize, u64); N]) {
+        add(&self.block, amounts);
+    }
+
+    /// As [`Key::sub`].
+    #[inline]
+    pub fn sub(&self, counter: usize, amount: u64) {
+        self.add([(counter, amount.wrapping_neg())]);
+    }
+}
+
+#[inline]
+fn add<const N: usize>(block: &Block, amounts: [(usize, u64); N]) {
     for (counter, amount) in amounts {
-        if let Some(counter) = block.get(*counter) {
+        if let Some(counter) = block.get(counter) {
             // Only this thread writes the counter, so a load and a store suffice.
-            counter.store(counter.load(Relaxed).wrapping_add(*amount), Relaxed);
+            counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
         }
     }
 }
@@ -224,10 +283,22 @@ impl Drop for Counted {
 }
 
 impl BlockTable {
+    /// The thread's block of a key.
+    fn find(&self, key: &Arc<Counted>) -> Arc<Block> {
+        let blocks = self.0.borrow();
+        match blocks.get(key.place) {
+            Some(Some(entry)) if entry.serial == key.serial => Arc::clone(&entry.block),
+            _ => {
+                drop(blocks);
+                self.enter(key)
+            }
+        }
+    }
+
     /// Adds a block for a key that this thread has not counted for.
     #[cold]
     fn enter(&self, key: &Arc<Counted>) -> Arc<Block> {
-        let block: Arc<Block> = (0..key.family.counters).map(|_| AtomicU64::new(0)).collect();
+        let block: Arc<Block> = (0..=key.family.counters).map(|_| AtomicU64::new(0)).collect();
         lock(&key.sums).blocks.push(Arc::clone(&block));
         let mut blocks = self.0.borrow_mut();
         if blocks.len() <= key.place {
@@ -274,8 +345,8 @@ mod tests {
         });
         has_counted.recv().unwrap();
         key.add([(0, 1)]);
-        // A counter number outside of the family is ignored.
-        key.add([(2, 1)]);
+        // A counter number outside of the family and its marks is ignored.
+        key.add([(3, 1)]);
         assert_eq!(FAMILY.read(), [("a".to_owned(), vec![3, 4])]);
         drop(go_on);
         thread.join().unwrap();
@@ -283,6 +354,36 @@ mod tests {
         assert_eq!(lock(&key.0.sums).blocks.len(), 1, "a thread that has ended leaves no block");
         key.add([(0, 1)]);
         assert_eq!(key.read(), [4, 4]);
+    }
+
+    #[test]
+    fn a_mark_is_found_once_by_each_thread() {
+        static FAMILY: Family = Family::new(2);
+        let key = FAMILY.key("a");
+        let other = key.clone();
+        let counts = move || {
+            key.add([(0, 1)]);
+            key.mark();
+            let hits = [1, 1, 2, 3].map(|marks| key.add_marked([(1, 1)], marks));
+            assert_eq!(hits, [true, false, true, false]);
+        };
+        counts();
+        assert!(!other.add_marked([(1, 1)], 3));
+        std::thread::spawn(counts).join().unwrap();
+        assert!(other.add_marked([(1, 1)], 4), "a mark that no one has asked for stays");
+        assert_eq!(other.read(), [2, 10]);
+    }
+
+    #[test]
+    fn local_counters_are_those_of_the_thread() {
+        static FAMILY: Family = Family::new(1);
+        let key = FAMILY.key("a");
+        let local = key.local().unwrap();
+        key.add([(0, 1)]);
+        local.add([(0, 5)]);
+        local.sub(0, 2);
+        assert_eq!(key.read(), [4]);
+        assert_eq!(lock(&key.0.sums).blocks.len(), 1);
     }
 
     #[test]

@@ -22,17 +22,23 @@ fn location_zone(name: &str) -> Option<ZoneCounts> {
 #[test]
 fn a_request_is_counted_from_its_beginning_to_its_end() {
     let zone = ZoneCounters::of_server("begun");
-    let processing = ZoneCounters::of_server("begun").begin();
+    ZoneCounters::of_server("begun").begin();
     let counts = server_zone("begun").unwrap();
     assert_eq!((counts.requests, counts.processing), (1, 1));
-    zone.count(Served { received: 7, sent: 9, status: Some(206) });
-    drop(processing);
-    zone.count_request();
-    zone.count(Served { received: 1, ..Served::default() });
+    zone.end(Served { received: 7, sent: 9, status: Some(206), micros: 1_000 });
+    zone.count(Served { received: 1, micros: 1_001, ..Served::default() });
     let counts = server_zone("begun").unwrap();
     assert_eq!((counts.requests, counts.processing, counts.discarded), (2, 0, 1));
     assert_eq!((counts.received, counts.sent), (8, 9));
     assert_eq!(counts.responses.codes, [(206, 1)]);
+    assert_eq!(
+        (counts.request_time.sum, &counts.request_time.buckets[..3]),
+        (2_001, &[0, 1, 1][..])
+    );
+    zone.begin();
+    assert_eq!(server_zone("begun").unwrap().processing, 1);
+    zone.abandon();
+    assert_eq!(server_zone("begun").unwrap().processing, 0);
     assert_eq!(location_zone("begun"), None);
 }
 

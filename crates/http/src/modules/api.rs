@@ -31,6 +31,7 @@ mod failure;
 mod fields;
 mod general;
 mod keyvals;
+mod latency;
 mod records;
 mod servers;
 mod upstreams;

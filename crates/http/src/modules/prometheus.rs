@@ -17,10 +17,15 @@ use crate::metrics::{self, Collector, Source};
 use crate::module::{Handler, Module, Pending, Verdict};
 use crate::request::Request;
 
+mod latency;
 mod requests;
+mod responses;
+mod servers;
+mod upstreams;
+mod zones;
 
 /// The collectors, in the order of their families in the answer.
-const COLLECTORS: &[Collector] = &[requests::collect];
+const COLLECTORS: &[Collector] = &[requests::collect, zones::collect, upstreams::collect];
 
 pub(crate) const MODULE: Module = Module {
     name: "prometheus",

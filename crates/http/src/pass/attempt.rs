@@ -171,7 +171,7 @@ pub(crate) async fn attempt(
             slot.insert(UpstreamExchange::new(channel, Usage::new(0, Made::default()), sender))
         }
     };
-    request.attempts.connected();
+    request.attempts.connected(reused);
     request.note_of_attempt(|note, now| (note.connected, note.reused) = (now, reused));
     let read = match request.attempts.head.is_empty() {
         true => {

@@ -100,6 +100,7 @@ async fn exchange(
         return Err(Failure::upstream(Causes::NO_LIVE));
     };
     request.attempts.begin(Asked::Peer(Arc::clone(&peer)));
+    let reused = kept.is_some();
     let (channel, usage, sender) = match kept {
         _ if pass.protocol.is_multiplexed() => {
             let sender = Sender::on_stream(request, &*pass.protocol, pass.body, None);
@@ -116,7 +117,7 @@ async fn exchange(
             (Channel::Exclusive(Box::new(conn)), usage, Sender::new(request, pass.body, None))
         }
     };
-    request.attempts.connected();
+    request.attempts.connected(reused);
     let mut exchange = UpstreamExchange::new(channel, usage, sender);
     response_head::read(request, pass, &mut pick, None, &mut exchange).await?;
     request.attempts.headed(exchange.head.status);

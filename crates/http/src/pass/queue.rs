@@ -33,7 +33,10 @@ pub(super) async fn wait(
     let began = clock::now();
     let timeout = match pick.wait(began) {
         Ok(timeout) => timeout,
-        Err(NoWait::Vain) => return Err(no_peer(request, pick, None, "no live upstreams")),
+        Err(NoWait::Vain) => {
+            pick.count_no_live();
+            return Err(no_peer(request, pick, None, "no live upstreams"));
+        }
         Err(NoWait::Full) => {
             return Err(no_peer(request, pick, None, "upstream queue is full"));
         }
@@ -54,7 +57,9 @@ pub(super) async fn wait(
     })
     .await;
     request.end_wait(waits);
-    let queued = Some(since(began));
+    let waited = since(began);
+    pick.count_wait(waited, matches!(end, End::Late));
+    let queued = Some(waited);
     match end {
         End::Found(peer) => Ok((peer, queued)),
         End::Late => {

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_engine::buffer::Buf;
-use weir_upstream::{Exchanged, Group, Peer, Timings};
+use weir_engine::clock::{self, Instant};
+use weir_upstream::{Answered, Causes, Exchanged, Group, Peer, Timings};
 use weir_wire::header::Headers;
 
-use super::clock;
 use super::destination::UrlParts;
 use crate::cache::shown::CacheUse;
 
@@ -31,22 +31,24 @@ impl Asked {
     }
 }
 
-/// One attempt.
+/// One attempt. Times are in microseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
     /// The party asked.
     pub asked: Asked,
     /// The status, 0 while there is none.
     pub status: u16,
-    /// The start, in milliseconds of the monotonic clock.
-    pub started: u64,
-    /// Milliseconds in the queue before it; `None` if it did not wait.
+    /// The start.
+    pub started: Instant,
+    /// Whether a connection was opened for it.
+    pub connects: bool,
+    /// The time in the queue before it; `None` if it did not wait.
     pub queue: Option<u64>,
-    /// Milliseconds until the connection was made.
+    /// The time until the connection was made.
     pub connect: Option<u64>,
-    /// Milliseconds until the head was complete.
+    /// The time until the head was complete.
     pub header: Option<u64>,
-    /// Milliseconds until the last byte.
+    /// The time until the last byte.
     pub response: Option<u64>,
     /// Bytes received, including heads.
     pub received: u64,
@@ -96,6 +98,7 @@ pub(crate) struct Attempts {
 
 impl Attempts {
     /// Resets everything, and keeps the memory.
+    #[inline]
     pub(crate) fn reset(&mut self) {
         self.count();
         let Self {
@@ -124,14 +127,19 @@ impl Attempts {
     }
 
     /// Adds the attempts to the counters of their peers.
+    #[inline]
     fn count(&self) {
         for (_, attempt) in &self.list {
             if let Asked::Peer(peer) = &attempt.asked {
+                let Attempt { status, connects, connect, header, response, .. } = *attempt;
                 // A status without a head is not the peer's.
-                let response = attempt.header.and(attempt.response);
-                let response = response.map(|time| (attempt.status, time));
-                let (sent, received) = (attempt.sent, attempt.received);
-                peer.count(Exchanged { sent, received, response });
+                let answered = |(header, time)| Answered { status, header, time };
+                peer.count(Exchanged {
+                    sent: attempt.sent,
+                    received: attempt.received,
+                    response: header.zip(response).map(answered),
+                    connect: if connects { connect } else { None },
+                });
             }
         }
     }
@@ -177,18 +185,21 @@ impl Attempts {
     /// Records the milliseconds in the queue before the attempt.
     pub(crate) fn queued(&mut self, millis: Option<u64>) {
         if let Some(attempt) = self.current() {
-            attempt.queue = millis;
+            attempt.queue = millis.map(|millis| millis * 1000);
         }
     }
 
-    /// Records the connection.
-    pub(crate) fn connected(&mut self) {
+    /// Records the connection; `kept` if it was there before.
+    #[inline]
+    pub(crate) fn connected(&mut self, kept: bool) {
         if let Some(attempt) = self.current() {
+            attempt.connects = !kept;
             attempt.connect = Some(attempt.elapsed());
         }
     }
 
     /// Records the head.
+    #[inline]
     pub(crate) fn headed(&mut self, status: u16) {
         if let Some(attempt) = self.current() {
             attempt.header = Some(attempt.elapsed());
@@ -197,6 +208,7 @@ impl Attempts {
     }
 
     /// Records the end of the attempt.
+    #[inline]
     pub(crate) fn finish(&mut self) {
         if let Some(attempt) = self.current()
             && attempt.response.is_none()
@@ -214,16 +226,27 @@ impl Attempts {
         }
     }
 
+    /// Counts the failure of the current attempt for its peer; `retried` if another one follows,
+    /// `stale` if its kept connection turned out to be closed.
+    #[cold]
+    pub(crate) fn count_failure(&self, cause: Causes, stale: bool, retried: bool) {
+        if let Some((_, Attempt { asked: Asked::Peer(peer), .. })) = self.list.last() {
+            peer.count_failure(cause, stale, retried);
+        }
+    }
+
     /// The timings for balancing.
+    #[inline]
     pub(crate) fn timings(&mut self) -> Timings {
         let Some(attempt) = self.current() else { return Timings::default() };
         if attempt.header.is_none() {
             return Timings::default();
         }
+        let millis = |micros: u64| micros / 1000;
         Timings {
-            connect: attempt.connect,
-            header: attempt.header,
-            response: Some(attempt.response.unwrap_or_else(|| attempt.elapsed())),
+            connect: attempt.connect.map(millis),
+            header: attempt.header.map(millis),
+            response: Some(millis(attempt.response.unwrap_or_else(|| attempt.elapsed()))),
         }
     }
 
@@ -238,7 +261,8 @@ impl Attempts {
         let attempt = Attempt {
             asked,
             status: 0,
-            started: clock::millis(),
+            started: clock::now(),
+            connects: false,
             queue: None,
             connect: None,
             header: None,
@@ -260,9 +284,9 @@ impl Drop for Attempts {
 }
 
 impl Attempt {
-    /// Milliseconds since the attempt began.
+    /// Microseconds since the attempt began.
     fn elapsed(&self) -> u64 {
-        clock::millis().saturating_sub(self.started)
+        clock::now().micros_since(self.started)
     }
 }
 

@@ -103,9 +103,9 @@ fn status(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     })
 }
 
-fn time(millis: Option<u64>, out: &mut Vec<u8>) {
-    match millis {
-        Some(millis) => crate::variables::response::seconds(Duration::from_millis(millis), out),
+fn time(micros: Option<u64>, out: &mut Vec<u8>) {
+    match micros {
+        Some(micros) => crate::variables::response::seconds(Duration::from_micros(micros), out),
         None => out.push(b'-'),
     }
 }

@@ -68,6 +68,7 @@ impl Request {
             error_page: false,
             error_status: 0,
             discard_log: false,
+            processing: None,
             logging: false,
             upgraded: false,
             noting: None,
@@ -163,6 +164,7 @@ impl Request {
             error_page,
             error_status,
             discard_log,
+            processing,
             logging,
             upgraded,
             noting,
@@ -192,7 +194,7 @@ impl Request {
         attempts.reset();
         line.reset();
         captures.clear();
-        (*error_page, *error_status) = (false, 0);
+        (*error_page, *error_status, *processing) = (false, 0, None);
         (*discard_log, *logging, *upgraded) = (false, false, false);
         states.clear();
         (*common, *family, *noting, *recorded_by) = (None, None, None, None);

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use super::{Current, Pick};
-use crate::{clock::Now, outcome::Outcome};
+use crate::{clock::Now, group_counters::GroupCounters, outcome::Outcome};
 
 /// Why a request does not wait for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,18 @@ impl Pick<'_> {
     pub fn look_around(&self, now: Now) {
         if let Some(place) = self.place.as_ref().filter(|place| place.is_first()) {
             place.queue().call_if(|| self.group.has_room(now));
+        }
+    }
+
+    /// Counts that the request was not taken, without a wait.
+    pub fn count_no_live(&self) {
+        self.group.counters.iter().for_each(GroupCounters::count_no_live);
+    }
+
+    /// Counts the end of a wait of that many milliseconds; `timed_out` by the queue's limit.
+    pub fn count_wait(&self, millis: u64, timed_out: bool) {
+        if let Some(counters) = &self.group.counters {
+            counters.count_wait(millis.saturating_mul(1000), timed_out);
         }
     }
 

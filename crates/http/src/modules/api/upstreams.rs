@@ -5,14 +5,14 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use weir_engine::clock::{self, Wall};
 use weir_upstream::{
-    AgentView, BUCKET_ENDS, CheckCounts, Group, GroupView, Histogram, Now, PeerView, QueueView,
-    ReportCounts,
+    AgentView, ByReason, CheckCounts, Group, GroupView, Now, PeerView, QueueView, ReportCounts,
 };
 use weir_wire::agent::{Admin, AgentWeight};
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::general::timestamp;
+use super::latency;
 use super::zones::by_class;
 
 /// The name of the upstream in a path.
@@ -49,11 +49,23 @@ fn show(group: &Group, version: u8) -> Value {
     let now = Times { now: Now::current(), wall: clock::msec() };
     let view = group.view(now.now);
     let peers: Value = view.peers.iter().map(|peer| show_peer(peer, now, version)).collect();
-    let GroupView { zone, zombies, .. } = &view;
-    let mut shown =
-        json!({ "peers": peers, "keepalive": group.kept(), "zombies": zombies, "zone": zone });
+    let GroupView { zone, zombies, counts, .. } = &view;
+    let mut shown = json!({
+        "peers": peers,
+        "keepalive": group.kept(),
+        "zombies": zombies,
+        "zone": zone,
+        "no_live": counts.no_live,
+        "retries_refused": counts.retries_refused,
+    });
     if let Some(QueueView { size, max_size, overflows }) = view.queue {
-        shown["queue"] = json!({ "size": size, "max_size": max_size, "overflows": overflows });
+        shown["queue"] = json!({
+            "size": size,
+            "max_size": max_size,
+            "overflows": overflows,
+            "timeouts": counts.queue_timeouts,
+            "time_hist": latency::show(&counts.queue_time),
+        });
     }
     shown
 }
@@ -95,6 +107,10 @@ fn show_peer(peer: &PeerView, now: Times, version: u8) -> Value {
         "unavail": peer.unavail,
         "health_checks": show_checks(&peer.checks),
         "downtime": peer.downtime,
+        "reasons": peer.reasons,
+        "failures": by_reason(&counts.failures),
+        "retries": by_reason(&counts.retries),
+        "ejections": by_reason(&counts.ejections),
     });
     if let Some(agent) = &peer.agent {
         shown["agent"] = show_agent(agent);
@@ -118,9 +134,16 @@ fn show_peer(peer: &PeerView, now: Times, version: u8) -> Value {
         }
     }
     if version >= 9 {
-        shown["response_time_hist"] = histogram(&counts.response_time);
+        shown["response_time_hist"] = latency::with_plus_bounds(&counts.response_time);
+        shown["header_time_hist"] = latency::show(&counts.header_time);
+        shown["connect_time_hist"] = latency::show(&counts.connect_time);
     }
     shown
+}
+
+fn by_reason(counts: &ByReason) -> Value {
+    let counts = counts.iter().map(|(reason, count)| ((*reason).to_owned(), json!(count)));
+    Value::Object(counts.collect())
 }
 
 fn show_checks(counts: &CheckCounts) -> Value {
@@ -150,10 +173,4 @@ fn show_agent(agent: &AgentView) -> Value {
         shown["max_conns"] = json!(max);
     }
     shown
-}
-
-fn histogram(times: &Histogram) -> Value {
-    let ends = BUCKET_ENDS.iter().map(u64::to_string).chain(["inf".to_owned()]);
-    let buckets: Map<_, _> = ends.zip(times.buckets.iter().map(|count| json!(count))).collect();
-    json!({ "count": times.buckets.iter().sum::<u64>(), "sum": times.sum, "buckets": buckets })
 }

@@ -8,6 +8,7 @@ use weir_wire::status::Responses;
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
+use super::latency;
 use crate::counters::{
     ZoneCounts, location_zones as of_locations, reset_location_zone as start_location_over,
     reset_server_zone as start_server_over, server_zones as of_servers,
@@ -118,15 +119,20 @@ fn named<T>(zones: Vec<(String, T)>, name: &str) -> Option<T> {
 }
 
 fn server(counts: &ZoneCounts, version: u8) -> Value {
-    let ZoneCounts { processing, requests, responses, discarded, received, sent } = counts;
-    json!({
+    let ZoneCounts { processing, requests, responses, discarded, received, sent, request_time } =
+        counts;
+    let mut shown = json!({
         "processing": processing,
         "requests": requests,
         "responses": by_class(responses, version),
         "discarded": discarded,
         "received": received,
         "sent": sent,
-    })
+    });
+    if version >= 9 {
+        shown["request_time_hist"] = latency::show(request_time);
+    }
+    shown
 }
 
 fn location(counts: &ZoneCounts, version: u8) -> Value {
