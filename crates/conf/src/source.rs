@@ -115,6 +115,11 @@ impl SourceMap {
         (offset - start) as usize + 1
     }
 
+    /// The file of a directive, and the line that [`SourceMap::place`] names.
+    pub fn file_and_line(&self, span: Span) -> (&str, usize) {
+        (self.name(span.file), self.line(span.file, span.last()))
+    }
+
     /// ` in FILE:LINE` as nginx writes it at the end of a message.
     pub fn place(&self, span: Span) -> String {
         match &self.source(span.file).origin {

@@ -184,6 +184,18 @@ pub fn time_iso8601() -> [u8; 25] {
     texts(|texts| texts.iso8601)
 }
 
+/// The local time with milliseconds (RFC 3339): `2026-11-22T17:34:16.042+00:00`.
+pub fn rfc3339() -> [u8; 29] {
+    let wall = wall();
+    let texts = texts_of(wall.secs, |texts| texts.iso8601);
+    let mut text = *b"0000-00-00T00:00:00.000+00:00";
+    text[..19].copy_from_slice(&texts[..19]);
+    text[20] = b'0' + (wall.millis / 100 % 10) as u8;
+    text[21..23].copy_from_slice(&pair(i64::from(wall.millis)));
+    text[23..].copy_from_slice(&texts[19..]);
+    text
+}
+
 /// The local time for syslog: `Nov 22 17:34:16`.
 pub(crate) fn syslog_time() -> [u8; 15] {
     texts(|texts| texts.syslog)
@@ -195,7 +207,10 @@ pub fn local_offset() -> i32 {
 }
 
 fn texts<T>(pick: impl FnOnce(&Texts) -> T) -> T {
-    let secs = wall_secs();
+    texts_of(wall_secs(), pick)
+}
+
+fn texts_of<T>(secs: i64, pick: impl FnOnce(&Texts) -> T) -> T {
     CACHE.with_borrow_mut(|cache| match &cache.texts {
         Some(texts) if texts.secs == secs => pick(texts),
         _ => {

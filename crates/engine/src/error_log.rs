@@ -1,18 +1,19 @@
-//! The error log: levels, targets and nginx's line,
-//! `2026/11/22 17:34:16 [error] 123#124: *5 message`.
+//! The error log: levels, targets and lines, which are nginx's,
+//! `2026/11/22 17:34:16 [error] 123#124: *5 message`, or JSON.
 
 use std::cell::RefCell;
 use std::fmt::{self, Display};
-use std::io::Write;
 use std::sync::{Arc, RwLock};
 
 pub mod directive;
+mod line;
 mod seldom;
 mod stderr;
 
+use line::Said;
+pub use line::{Form, Part};
 pub use seldom::Seldom;
 
-use crate::clock;
 use crate::log_files::LogFile;
 use crate::syslog::Syslog;
 
@@ -95,6 +96,8 @@ pub enum Sink {
 pub struct Target {
     /// Lines of this and more severe levels are written.
     pub level: Level,
+    /// Their form.
+    pub form: Form,
     /// Their destination.
     pub sink: Sink,
 }
@@ -104,18 +107,22 @@ pub struct Target {
 pub struct ErrorLog {
     targets: Arc<[Target]>,
     level: Option<Level>,
+    /// The most that a target in JSON accepts.
+    json: Option<Level>,
 }
 
 impl ErrorLog {
     /// A log with these targets; without any, it accepts nothing.
     pub fn new(targets: Vec<Target>) -> Self {
         let level = targets.iter().map(|target| target.level).max();
-        Self { targets: targets.into(), level }
+        let of_json = targets.iter().filter(|target| target.form == Form::Json);
+        let json = of_json.map(|target| target.level).max();
+        Self { targets: targets.into(), level, json }
     }
 
     /// A log that writes to standard error.
     pub fn stderr(level: Level) -> Self {
-        Self::new(vec![Target { level, sink: Sink::Stderr }])
+        Self::new(vec![Target { level, form: Form::Plain, sink: Sink::Stderr }])
     }
 
     /// The targets, in the order of the configuration.
@@ -128,25 +135,47 @@ impl ErrorLog {
         self.level.is_some_and(|most| level <= most)
     }
 
+    /// Whether a line of this level is also written in JSON, which has parts that others lack.
+    pub fn takes_json(&self, level: Level) -> bool {
+        self.json.is_some_and(|most| level <= most)
+    }
+
     /// Writes a line to each target that accepts the level. `connection` is the connection's
     /// number, or 0.
     pub fn log(&self, level: Level, connection: u64, message: impl Display) {
         if self.takes(level) {
-            self.write(level, connection, &message);
+            self.write(level, connection, &message, &[]);
+        }
+    }
+
+    /// Like [`ErrorLog::log`], with what is known about the event.
+    pub fn log_about(
+        &self,
+        level: Level,
+        connection: u64,
+        message: impl Display,
+        parts: &[Part<'_>],
+    ) {
+        if self.takes(level) {
+            self.write(level, connection, &message, parts);
         }
     }
 
     #[cold]
-    fn write(&self, level: Level, connection: u64, message: &dyn Display) {
+    fn write(&self, level: Level, connection: u64, message: &dyn Display, parts: &[Part<'_>]) {
         LINE.with(|line| {
             // A message whose formatting logs gets a separate buffer.
             let mut own = Vec::new();
             let mut shared = line.try_borrow_mut();
             let line = shared.as_deref_mut().unwrap_or(&mut own);
-            line.clear();
-            write_line(line, level, connection, message);
-            for target in self.targets.iter().filter(|target| level <= target.level) {
-                target.sink.write(level, line);
+            let said = Said { level, ids: ids(), connection, message, parts };
+            for form in [Form::Plain, Form::Json] {
+                let takes = |target: &&Target| level <= target.level && target.form == form;
+                let mut targets = self.targets.iter().filter(takes).peekable();
+                if targets.peek().is_some() {
+                    said.write(form, line);
+                }
+                targets.for_each(|target| target.sink.write(level, form, line));
             }
         });
     }
@@ -158,19 +187,6 @@ thread_local! {
         std::process::id(),
         rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned(),
     );
-}
-
-fn write_line(line: &mut Vec<u8>, level: Level, connection: u64, message: &dyn Display) {
-    line.extend_from_slice(&clock::error_log_time());
-    let (process, thread) = ids();
-    // Writing to a vector cannot fail.
-    let _ = write!(line, " [{level}] {process}#{thread}: ");
-    if connection != 0 {
-        let _ = write!(line, "*{connection} ");
-    }
-    let _ = write!(line, "{message}");
-    line.truncate(MAX_LINE - 1);
-    line.push(b'\n');
 }
 
 /// The IDs of process and thread. Cached, and checked because a fork copies the cache.
@@ -187,10 +203,10 @@ fn ids() -> (u32, u32) {
 
 impl Sink {
     /// Writes one line, newline included. A file's write error cannot be reported.
-    fn write(&self, level: Level, line: &[u8]) {
+    fn write(&self, level: Level, form: Form, line: &[u8]) {
         match self {
             Self::File(file) => drop(file.write(line)),
-            Self::Stderr => drop(stderr::write(line)),
+            Self::Stderr => drop(stderr::write(form, line)),
             Self::Syslog(syslog) => {
                 let line = line.strip_suffix(b"\n").unwrap_or(line);
                 if let Some(news) = syslog.send_severity(level as u8 - 1, line) {
@@ -223,7 +239,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("weir-error-{}-{name}", std::process::id()));
         let _ = std::fs::remove_file(&path);
         let file = Arc::new(LogFile::open(&path).unwrap());
-        (ErrorLog::new(vec![Target { level, sink: Sink::File(file) }]), path)
+        (ErrorLog::new(vec![Target { level, form: Form::Plain, sink: Sink::File(file) }]), path)
     }
 
     #[test]
@@ -243,11 +259,27 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_a_limit() {
-        let mut line = Vec::new();
-        write_line(&mut line, Level::Info, 0, &"x".repeat(5000));
-        assert_eq!(line.len(), MAX_LINE);
-        assert_eq!(line.last(), Some(&b'\n'));
+    fn each_target_has_its_form() {
+        let (_, path) = log_to("forms", Level::Error);
+        let file = Arc::new(LogFile::open(&path).unwrap());
+        let target =
+            |level, form| Target { level, form, sink: Sink::File(Arc::clone(&file)) };
+        let log = ErrorLog::new(vec![
+            target(Level::Warn, Form::Json),
+            target(Level::Info, Form::Plain),
+            target(Level::Error, Form::Json),
+        ]);
+        assert!(log.takes_json(Level::Warn) && !log.takes_json(Level::Info));
+        for (level, lines) in [(Level::Error, 3), (Level::Warn, 2), (Level::Info, 1)] {
+            std::fs::write(&path, "").unwrap();
+            log.log_about(level, 0, "said", &[Part::bare("client", "c")]);
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert!(text.lines().next().unwrap().ends_with("said, client: c"), "{text}");
+            let json = text.lines().filter(|line| line.ends_with("\"client\":\"c\"}"));
+            assert_eq!(json.count(), lines - 1);
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::rc::Rc;
 
-use weir_engine::error_log::{Sink, process_log, set_process_log};
+use weir_engine::error_log::{Part, Sink, process_log, set_process_log};
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
 
@@ -103,6 +103,11 @@ impl Console {
 
     /// Logs a message of a sufficient level, and prints severe ones to the terminal as well.
     pub(crate) fn log(&self, level: Level, message: impl Display) {
+        self.log_about(level, message, &[]);
+    }
+
+    /// Like [`Console::log`], with what a log in JSON has in addition.
+    pub(crate) fn log_about(&self, level: Level, message: impl Display, parts: &[Part<'_>]) {
         if let Some(kept) = &self.kept {
             if level <= Level::Error {
                 kept.borrow_mut().push(message.to_string());
@@ -115,7 +120,7 @@ impl Console {
         if !self.log.takes(level) {
             return;
         }
-        self.log.log(level, 0, &message);
+        self.log.log_about(level, 0, &message, parts);
         if self.stderr && level <= Level::Warn && !self.log_is_terminal(level) {
             self.print(format_args!("[{level}] {message}"));
         }

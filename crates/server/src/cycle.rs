@@ -12,7 +12,7 @@ use std::sync::Arc;
 use weir_conf::{Assembly, Diagnostic, Layout, Severity};
 use weir_edge::listen::ListenSpec;
 use weir_engine::error_log::directive::ErrorLogs;
-use weir_engine::error_log::{Sink, Target};
+use weir_engine::error_log::{Form, Part, Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
@@ -338,7 +338,10 @@ fn report(assembly: &Assembly, console: &Console) {
     let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     for diagnostic in &assembly.diagnostics {
         let place = diagnostic.span.map(|span| assembly.sources.place(span)).unwrap_or_default();
-        console.log(level(diagnostic), format_args!("{}{place}", diagnostic.message));
+        let at = diagnostic.span.map(|span| assembly.sources.file_and_line(span));
+        let parts = at.map(|(file, line)| [Part::json("file", file), Part::number("line", line)]);
+        let message = format_args!("{}{place}", diagnostic.message);
+        console.log_about(level(diagnostic), message, parts.as_ref().map_or(&[], |it| it));
         let pretty = terminal.then(|| diagnostic.pretty(&assembly.sources, colour)).flatten();
         if let Some(text) = pretty.filter(|_| console.on_terminal()) {
             let _ = std::io::stderr().write_all(text.as_bytes());
@@ -424,6 +427,6 @@ pub(crate) fn main_error_log(
     let file = default.and_then(|path| files.iter().find(|file| file.path() == path));
     let sink = file.map_or(Sink::Stderr, |file| Sink::File(Arc::clone(file)));
     let mut targets = named.targets().to_vec();
-    targets.push(Target { level: Level::Error, sink });
+    targets.push(Target { level: Level::Error, form: Form::Plain, sink });
     ErrorLog::new(targets)
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use weir_conf::Layout;
-use weir_engine::error_log::{Sink, Target};
+use weir_engine::error_log::{Form, Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
@@ -114,7 +114,7 @@ fn open_first_log(paths: &Paths, test: bool, console: &mut Console) {
             }
         },
     };
-    console.set_error_log(ErrorLog::new(vec![Target { level, sink }]));
+    console.set_error_log(ErrorLog::new(vec![Target { level, form: Form::Plain, sink }]));
 }
 
 /// The links to follow before the worker's user is known.

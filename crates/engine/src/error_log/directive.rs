@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_conf::{Arity, Cx, Fault, LogFile as Handle, Many, Node, Slot, Table, Value, directives};
 
-use super::{ErrorLog, Level, Sink, Target};
+use super::{ErrorLog, Form, Level, Sink, Target};
 use crate::log_files::LogFile;
 use crate::syslog::{Syslog, SyslogOptions};
 
@@ -22,7 +22,7 @@ directives! {
         /// Configures a log and its least severe level. Several logs may be given; a level includes
         /// those above it in the list emerg, alert, crit, error, warn, notice, info, debug. A
         /// syslog server is `syslog:server=address[,facility=name][,severity=name][,tag=word]
-        /// [,nohostname]`.
+        /// [,nohostname]`. With `json`, each line is a JSON object (docs/howto/logs-and-traces.md).
         "error_log" => logs: Many<Destination>,
     }
 }
@@ -56,6 +56,8 @@ impl ErrorLogs {
 pub struct Destination {
     /// The least severe level.
     pub level: Level,
+    /// The form of the lines.
+    pub form: Form,
     /// The destination.
     pub to: To,
 }
@@ -78,12 +80,12 @@ impl Destination {
             To::Stderr => Sink::Stderr,
             To::Syslog(options) => Sink::Syslog(Arc::new(Syslog::new(options.clone()))),
         };
-        Some(Target { level: self.level, sink })
+        Some(Target { level: self.level, form: self.form, sink })
     }
 }
 
 impl Value for Destination {
-    const SYNTAX: &'static str = "file | stderr | syslog:parameter=value[,...] [level]";
+    const SYNTAX: &'static str = "file | stderr | syslog:parameter=value[,...] [level] [json]";
     const ARITY: Arity = Arity::at_least(1);
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
@@ -99,7 +101,8 @@ impl Value for Destination {
             let opened = cx.env().open_log(&path);
             To::File(opened.map_err(|e| Fault::new(format!("open() \"{name}\" failed ({e})")))?)
         };
-        Ok(Self { level: level(node)?, to })
+        let (level, form) = how(node)?;
+        Ok(Self { level, form, to })
     }
 }
 
@@ -114,13 +117,20 @@ const DEBUG_LEVELS: [&str; 7] = [
     "debug_stream",
 ];
 
-fn level(node: &Node) -> Result<Level, Fault> {
+/// The level and the form.
+fn how(node: &Node) -> Result<(Level, Form), Fault> {
+    let mut form = Form::Plain;
     let mut level = None;
     let mut debug = false;
     for word in &node.args[1..] {
         let text = word.text();
         let invalid = || Fault::new(format!("invalid log level \"{text}\"")).at(word);
-        if DEBUG_LEVELS.contains(&text.as_ref()) {
+        if text == "json" {
+            if form == Form::Json {
+                return Err(Fault::new("duplicate parameter \"json\"").at(word));
+            }
+            form = Form::Json;
+        } else if DEBUG_LEVELS.contains(&text.as_ref()) {
             if level.is_some() {
                 return Err(invalid());
             }
@@ -132,7 +142,8 @@ fn level(node: &Node) -> Result<Level, Fault> {
             }
         }
     }
-    Ok(if debug { Level::Debug } else { level.unwrap_or(Level::Error) })
+    let level = if debug { Level::Debug } else { level.unwrap_or(Level::Error) };
+    Ok((level, form))
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::line::Said;
+use super::{Form, Level, ids};
+
 /// Lines lost since the last one written.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
@@ -13,7 +16,7 @@ static LOST: AtomicU64 = AtomicU64::new(0);
 ///
 /// # Errors
 /// A system error; `WouldBlock` if the reader does not keep up. The line is lost.
-pub(super) fn write(line: &[u8]) -> io::Result<()> {
+pub(super) fn write(form: Form, line: &[u8]) -> io::Result<()> {
     let mut stderr = io::stderr().lock();
     if !takes_a_line(&stderr) {
         LOST.fetch_add(1, Relaxed);
@@ -23,8 +26,23 @@ pub(super) fn write(line: &[u8]) -> io::Result<()> {
     match LOST.load(Relaxed) {
         0 => Ok(()),
         _ if !takes_a_line(&stderr) => Ok(()),
-        _ => writeln!(stderr, "{} earlier lines of the error log were lost", LOST.swap(0, Relaxed)),
+        _ => stderr.write_all(&lost(form, LOST.swap(0, Relaxed))),
     }
+}
+
+/// The line that tells of lost ones.
+fn lost(form: Form, count: u64) -> Vec<u8> {
+    let message = format_args!("{count} earlier lines of the error log were lost");
+    let mut line = Vec::new();
+    match form {
+        Form::Plain => drop(writeln!(line, "{message}")),
+        Form::Json => {
+            let (level, parts) = (Level::Error, &[]);
+            Said { level, ids: ids(), connection: 0, message: &message, parts }
+                .write(form, &mut line);
+        }
+    }
+    line
 }
 
 fn takes_a_line(stderr: &impl std::os::fd::AsFd) -> bool {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use weir_engine::error_log::{Sink, Target};
+use weir_engine::error_log::{Form, Sink, Target};
 use weir_engine::log_files::LogFile;
 use weir_engine::syslog::{Syslog, SyslogOptions};
 use weir_engine::{Addr, ErrorLog, Level};
@@ -17,7 +17,7 @@ pub fn describe(log: &ErrorLog) -> Value {
 
 fn describe_target(target: &Target) -> Value {
     let level = target.level.name();
-    match &target.sink {
+    let mut described = match &target.sink {
         Sink::File(file) => json!({ "level": level, "file": file.path().to_string_lossy() }),
         Sink::Stderr => json!({ "level": level }),
         Sink::Syslog(syslog) => {
@@ -31,7 +31,12 @@ fn describe_target(target: &Target) -> Value {
                 "nohostname": nohostname,
             })
         }
+    };
+    // Guards of earlier versions know one form.
+    if target.form == Form::Json {
+        described["json"] = true.into();
     }
+    described
 }
 
 /// Opens a log; targets that cannot be opened are left out, and `None` is returned if none is left.
@@ -59,7 +64,8 @@ fn open_target(described: &Value) -> Option<Target> {
     } else {
         Sink::Stderr
     };
-    Some(Target { level, sink })
+    let form = if described["json"] == true { Form::Json } else { Form::Plain };
+    Some(Target { level, form, sink })
 }
 
 /// Opens the files of a log again, which somebody has moved.
@@ -91,10 +97,13 @@ mod tests {
             syslog(Addr::Inet("[2001:db8::1]:514".parse().unwrap())),
             syslog(Addr::unix(Path::new("/dev/log"))),
         ];
-        let targets = sinks.into_iter().map(|sink| Target { level: Level::Warn, sink });
+        let forms = [Form::Plain, Form::Json].into_iter().cycle();
+        let target = |(sink, form)| Target { level: Level::Warn, form, sink };
+        let targets = sinks.into_iter().zip(forms).map(target);
         let described = describe(&ErrorLog::new(targets.collect()));
         let opened = open(&described).unwrap();
         assert_eq!((opened.targets().len(), describe(&opened)), (5, described));
+        assert!(opened.takes_json(Level::Warn) && opened.targets()[1].form == Form::Json);
         std::fs::remove_file(&path).unwrap();
         assert!(open(&json!([{"level": "warn", "file": "/no/such/folder/log"}])).is_none());
         assert!(open(&json!([{"level": "loud"}])).is_none() && open(&Value::Null).is_none());

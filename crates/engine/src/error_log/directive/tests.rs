@@ -32,6 +32,21 @@ fn levels_and_destinations() {
 }
 
 #[test]
+fn a_form_stands_anywhere_after_the_destination() {
+    let assembly = read(
+        "error_log e.log json; error_log stderr json info; error_log e.log debug_http json;
+         error_log syslog:server=127.0.0.1 warn json; error_log json;",
+    );
+    assert!(assembly.diagnostics.is_empty(), "{:?}", assembly.diagnostics);
+    let logs = &assembly.root.settings.get(&ERROR_LOGS).logs;
+    let found: Vec<_> = logs.iter().map(|log| (log.level, log.form)).collect();
+    let levels = [Level::Error, Level::Info, Level::Debug, Level::Warn];
+    assert_eq!(found[..4], levels.map(|level| (level, Form::Json)));
+    assert_eq!(found[4], (Level::Error, Form::Plain), "a file of this name");
+    assert_eq!(message("error_log e json warn json;"), "duplicate parameter \"json\"");
+}
+
+#[test]
 fn faults_are_nginxs() {
     assert_eq!(message("error_log e foo;"), "invalid log level \"foo\"");
     assert_eq!(message("error_log e info warn;"), "duplicate log level \"warn\"");
