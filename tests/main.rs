@@ -59,6 +59,7 @@ mod links;
 mod locality;
 mod locations;
 mod log;
+mod log_json;
 mod log_losses;
 mod malformed_heads;
 mod memcached;

@@ -4,36 +4,30 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use weir_conf::{Contexts, Cx, Fault, Inherit, Layout, LogFile as Handle, Node, directives};
+use weir_conf::{Contexts, Cx, Fault, Inherit, Layout, LogFile as Handle, directives};
 use weir_engine::log_buffer::{self, Buffering};
 use weir_engine::syslog::Syslog;
 use weir_script::Template;
-use weir_script::escape::Escape;
-use weir_script::log_format::LogFormat;
-use weir_script::variables::{is_stream, variables};
+use weir_script::variables::is_stream;
 
 use crate::Session;
 
 mod destination;
 mod files;
+mod format;
 mod trouble;
 
 use destination::set_access_log;
 use files::LogFileCache;
+use format::{COMBINED_NAME, Format, Formats, set_format};
 use trouble::Trouble;
-
-/// The name of the predefined format of http.
-const COMBINED_NAME: &str = "combined";
-
-/// Its text.
-const COMBINED: &str = "$remote_addr - $remote_user [$time_local] \"$request\" $status \
-                        $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
 directives! {
     /// Access logs.
     pub struct Logging as LoggingWritten in [http, server, location] {
         /// An access log: a file, whose name may have variables, or a syslog server; the name of a
-        /// format, by default `combined`; and an optional buffer, which each thread has for itself.
+        /// format, by default `combined`, or `weir_json`, which is also there without a definition
+        /// (docs/howto/logs-and-traces.md); and an optional buffer, which each thread has for itself.
         /// Several logs can be set. A syslog server is `syslog:server=address[,facility=name]
         /// [,severity=name][,tag=word][,nohostname]`.
         "access_log" in [http, server, location, location_if, limit_except] [1+]:
@@ -61,7 +55,7 @@ pub(super) struct Logs {
 /// One `access_log` directive.
 struct AccessLog {
     to: To,
-    format: Arc<LogFormat>,
+    format: Arc<Format>,
     /// Requests are logged unless this is empty or `0`.
     condition: Option<Template>,
     trouble: Trouble,
@@ -87,48 +81,12 @@ impl Logging {
         let path = cx.prefix_path(Layout::built().http_log_path);
         let handle =
             cx.env().open_log(&path).map_err(|error| destination::refused(&path, &error))?;
-        let format = Formats::find(cx, COMBINED_NAME).unwrap_or_default();
+        let Some(format) = Formats::find(cx, COMBINED_NAME) else { return Ok(()) };
         let (condition, trouble) = (None, Trouble::default());
         let log = AccessLog { to: To::File(handle), format, condition, trouble };
         self.logs.list = Arc::new(vec![log]);
         Ok(())
     }
-}
-
-/// The formats of an assembly, in the order of the text: http's, and stream's.
-#[derive(Default)]
-struct Formats([Vec<(String, Arc<LogFormat>)>; 2]);
-
-impl Formats {
-    fn of<'c>(cx: &'c mut Cx<'_>) -> &'c mut Vec<(String, Arc<LogFormat>)> {
-        let side = usize::from(is_stream(cx));
-        &mut cx.registry::<Self>().0[side]
-    }
-
-    /// Finds a format. nginx ignores case here, but not in definitions. Only http has a predefined
-    /// format.
-    fn find(cx: &mut Cx<'_>, name: &str) -> Option<Arc<LogFormat>> {
-        if name.eq_ignore_ascii_case(COMBINED_NAME) && !is_stream(cx) {
-            let parts = [COMBINED.as_bytes()];
-            let format = LogFormat::compile(&parts, Escape::Default, variables(cx));
-            return format.ok().map(Arc::new);
-        }
-        let known = Self::of(cx);
-        let found = known.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, format)| Arc::clone(format))
-    }
-}
-
-fn set_format(_: &mut LoggingWritten, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    let name = node.args[0].text().into_owned();
-    let is_combined = name == COMBINED_NAME && !is_stream(cx);
-    if is_combined || Formats::of(cx).iter().any(|(known, _)| *known == name) {
-        return Err(Fault::new(format!("duplicate \"log_format\" name \"{name}\"")));
-    }
-    let parts: Vec<_> = node.args[1..].iter().map(|word| word.value.as_slice()).collect();
-    let format = LogFormat::parse(&parts, variables(cx))?;
-    Formats::of(cx).push((name, Arc::new(format)));
-    Ok(())
 }
 
 thread_local! {

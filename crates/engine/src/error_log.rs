@@ -262,8 +262,7 @@ mod tests {
     fn each_target_has_its_form() {
         let (_, path) = log_to("forms", Level::Error);
         let file = Arc::new(LogFile::open(&path).unwrap());
-        let target =
-            |level, form| Target { level, form, sink: Sink::File(Arc::clone(&file)) };
+        let target = |level, form| Target { level, form, sink: Sink::File(Arc::clone(&file)) };
         let log = ErrorLog::new(vec![
             target(Level::Warn, Form::Json),
             target(Level::Info, Form::Plain),

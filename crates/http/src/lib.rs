@@ -43,4 +43,5 @@ mod server_name;
 pub mod snapshot;
 pub mod subrequest;
 mod tls;
+mod trace;
 mod variables;

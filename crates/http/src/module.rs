@@ -11,7 +11,7 @@ use std::sync::Arc;
 use weir_conf::{Block, Diagnostic, Environment, Fault, Settings, Table, TypeMap};
 use weir_engine::duty::Duty;
 use weir_engine::error_log::directive::ERROR_LOGS;
-use weir_engine::error_log::{ErrorLog, Level};
+use weir_engine::error_log::{ErrorLog, Level, Part};
 use weir_engine::log_files::LogFile;
 use weir_upstream::Registry;
 
@@ -225,6 +225,18 @@ impl Handlers {
         match &self.error_log {
             Some(log) => log.log(level, connection, message),
             None => weir_engine::error_log::process_log().log(level, connection, message),
+        }
+    }
+
+    /// Writes a message about a connection and what it is to: `…, client: …, server: …`.
+    pub fn log_connection(&self, level: Level, connection: u64, message: &str, ends: [&str; 2]) {
+        let [client, server] = ends;
+        let parts = [Part::bare("client", client), Part::bare("server", server)];
+        match &self.error_log {
+            Some(log) => log.log_about(level, connection, message, &parts),
+            None => {
+                weir_engine::error_log::process_log().log_about(level, connection, message, &parts)
+            }
         }
     }
 

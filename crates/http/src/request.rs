@@ -29,6 +29,7 @@ pub(crate) mod basic;
 pub(crate) mod browser;
 pub(crate) mod connection_info;
 pub(crate) mod head;
+mod id;
 mod lifecycle;
 mod location_config;
 pub(crate) mod log_context;

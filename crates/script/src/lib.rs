@@ -23,6 +23,7 @@ pub mod forwarded;
 pub mod fuzz;
 pub mod geo;
 pub mod host;
+pub mod json_format;
 pub mod log_format;
 pub mod map;
 pub mod names;

@@ -110,8 +110,7 @@ impl Said<'_> {
         let Self { level, ids: (process, thread), connection, message, parts } = self;
         line.extend_from_slice(b"{\"time\":\"");
         line.extend_from_slice(&clock::rfc3339());
-        let _ =
-            write!(line, "\",\"level\":\"{level}\",\"pid\":{process},\"tid\":{thread}");
+        let _ = write!(line, "\",\"level\":\"{level}\",\"pid\":{process},\"tid\":{thread}");
         if *connection != 0 {
             let _ = write!(line, ",\"connection\":{connection}");
         }
@@ -179,13 +178,8 @@ mod tests {
     use super::*;
 
     fn line(form: Form, message: &str, parts: &[Part<'_>]) -> String {
-        let said = Said {
-            level: Level::Error,
-            ids: (12, 34),
-            connection: 5,
-            message: &message,
-            parts,
-        };
+        let said =
+            Said { level: Level::Error, ids: (12, 34), connection: 5, message: &message, parts };
         let mut line = b"an earlier line".to_vec();
         said.write(form, &mut line);
         String::from_utf8(line).unwrap()

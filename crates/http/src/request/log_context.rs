@@ -1,8 +1,7 @@
 //! The context of a request in the error log: nginx's `client: …, server: …, request: …`.
 
-use std::fmt::Write;
-
-use weir_engine::error_log::{ErrorLog, Level};
+use smallvec::SmallVec;
+use weir_engine::error_log::{ErrorLog, Level, Part};
 use weir_wire::header::Known;
 use weir_wire::shown;
 
@@ -48,30 +47,38 @@ impl Request {
         self.note(Kind::Log, |step, texts| {
             (step.name, step.to) = (level.name(), texts.add(message.as_bytes()));
         });
-        let mut line = String::with_capacity(message.len() + 256);
-        let _ = write!(
-            line,
-            "{message}{}, client: {}, server: {}",
-            if self.logging { " while logging request" } else { "" },
-            self.remote.ip_text(),
-            shown(&self.server.name)
-        );
+        self.error_log(|log| {
+            let suffix = if self.logging { " while logging request" } else { "" };
+            let parts = self.parts(upstream, log.takes_json(level));
+            log.log_about(level, self.info.id, format_args!("{message}{suffix}"), &parts);
+        });
+    }
+
+    /// What is known of the request, in nginx's order; `json` adds its ids.
+    fn parts<'a>(&'a self, upstream: Option<&'a str>, json: bool) -> SmallVec<[Part<'a>; 9]> {
+        let mut parts = SmallVec::new();
+        parts.push(Part::bare("client", self.remote.ip_text()));
+        parts.push(Part::bare("server", shown(&self.server.name)));
+        if json {
+            parts.push(Part::json("request_id", self.id()));
+            parts.extend(self.trace_id().map(|id| Part::json("trace_id", id)));
+        }
         let request = self.head.request_line();
         if !request.is_empty() {
-            let _ = write!(line, ", request: \"{}\"", shown(request));
+            parts.push(Part::quoted("request", shown(request)));
         }
         if self.is_subrequest() {
-            let _ = write!(line, ", subrequest: \"{}\"", shown(&self.uri));
+            parts.push(Part::quoted("subrequest", shown(&self.uri)));
         }
         if let Some(upstream) = upstream {
-            let _ = write!(line, ", upstream: \"{upstream}\"");
+            parts.push(Part::quoted("upstream", upstream));
         }
         if let Some(host) = self.head.get(Known::Host) {
-            let _ = write!(line, ", host: \"{}\"", shown(host));
+            parts.push(Part::quoted("host", shown(host)));
         }
         if let Some(referrer) = self.head.get(Known::Referer) {
-            let _ = write!(line, ", referrer: \"{}\"", shown(referrer));
+            parts.push(Part::quoted("referrer", shown(referrer)));
         }
-        self.error_log(|log| log.log(level, self.info.id, &line));
+        parts
     }
 }

@@ -107,27 +107,25 @@ pub(super) fn end_idle(
     wake: Wake,
 ) {
     let (client, server) = (info.peer.ip_text(), named_address(key));
+    let handlers = &endpoint.default.location.handlers;
     let waiting = |what: &str| {
-        format!("{what} while waiting for request, client: {client}, server: {server}")
+        let message = format!("{what} while waiting for request");
+        handlers.log_connection(Level::Info, info.id, &message, [&client, server]);
     };
-    let message = match wake {
+    match wake {
         Wake::Gone(None) if number > 1 => {
-            Some(format!("client {client} closed keepalive connection"))
+            let message = format!("client {client} closed keepalive connection");
+            handlers.log(Level::Info, info.id, &message);
         }
-        Wake::Gone(None) => Some(waiting("client closed connection")),
+        Wake::Gone(None) => waiting("client closed connection"),
         // Some browsers end a kept connection with a reset.
         Wake::Gone(Some(error))
             if number == 1 || error.kind() != std::io::ErrorKind::ConnectionReset =>
         {
-            Some(waiting(&Failed("recv() failed", &error).to_string()))
+            waiting(&Failed("recv() failed", &error).to_string());
         }
-        Wake::TimedOut if number == 1 => {
-            Some(waiting("client timed out (110: Connection timed out)"))
-        }
-        _ => None,
-    };
-    if let Some(message) = message {
-        endpoint.default.location.handlers.log(Level::Info, info.id, &message);
+        Wake::TimedOut if number == 1 => waiting("client timed out (110: Connection timed out)"),
+        _ => {}
     }
     conn.close();
 }

@@ -395,9 +395,8 @@ impl Serving {
     fn log(&self, message: &str) {
         let (client, server) =
             (self.info.peer.ip_text(), weir_edge::listen::named_address(&self.key));
-        let line = format!(
-            "{message} while processing HTTP/2 connection, client: {client}, server: {server}"
-        );
-        self.found.1.default.location.handlers.log(Level::Info, self.info.id, &line);
+        let handlers = &self.found.1.default.location.handlers;
+        let message = format!("{message} while processing HTTP/2 connection");
+        handlers.log_connection(Level::Info, self.info.id, &message, [&client, server]);
     }
 }

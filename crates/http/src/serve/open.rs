@@ -154,7 +154,8 @@ async fn read_proxy_header(
 
 /// Logs the result of reading the header.
 fn tell(endpoint: &Endpoint, conn: &Conn, level: Level, what: &str) {
-    let (client, local) = (conn.peer().ip_text(), conn.local());
-    let message = format!("{what} while reading PROXY protocol, client: {client}, server: {local}");
-    endpoint.default.location.handlers.log(level, conn.id(), &message);
+    let (client, local) = (conn.peer().ip_text(), conn.local().to_string());
+    let message = format!("{what} while reading PROXY protocol");
+    let handlers = &endpoint.default.location.handlers;
+    handlers.log_connection(level, conn.id(), &message, [&client, &local]);
 }

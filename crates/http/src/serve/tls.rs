@@ -171,7 +171,8 @@ impl Opening<'_> {
     fn log(&self, level: Level, message: &str) {
         let server: &Server = self.server.as_deref().unwrap_or(&self.endpoint.default);
         let (client, address) = (self.info.peer.ip_text(), named_address(self.key));
-        let line = format!("{message} while SSL handshaking, client: {client}, server: {address}");
-        server.location.handlers.log(level, self.info.id, &line);
+        let message = format!("{message} while SSL handshaking");
+        let handlers = &server.location.handlers;
+        handlers.log_connection(level, self.info.id, &message, [&client, address]);
     }
 }

@@ -4,7 +4,6 @@ use std::os::unix::ffi::OsStrExt;
 
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
-use weir_engine::random::unguessable;
 
 use crate::request::Request;
 
@@ -127,8 +126,12 @@ pub(super) fn length(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool 
     found((request.length + request.body.raw).to_string().as_bytes(), out)
 }
 
-/// `$request_id`: sixteen random bytes in hexadecimal. They are unpredictable, because pages use
-/// them as nonces of a content security policy.
-pub(super) fn id(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    found(format!("{:032x}", u128::from_ne_bytes(unguessable())).as_bytes(), out)
+/// `$request_id`.
+pub(super) fn id(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(request.id().as_bytes(), out)
+}
+
+/// `$weir_trace_id`.
+pub(super) fn trace_id(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    request.trace_id().is_some_and(|id| found(id.as_bytes(), out))
 }

@@ -152,3 +152,8 @@ pub(super) fn time_local(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
 pub(super) fn time_iso8601(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     found(&clock::time_iso8601(), out)
 }
+
+/// `$weir_time`.
+pub(super) fn weir_time(_: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
+    found(&clock::rfc3339(), out)
+}

@@ -221,4 +221,15 @@ const ROWS: &[Row] = &[
         response::time_local,
     ),
     Row::new("time_iso8601", "The local time as ISO 8601 writes it.", response::time_iso8601),
+    Row::new(
+        "weir_time",
+        "The local time with milliseconds, as RFC 3339 writes it.",
+        response::weir_time,
+    ),
+    Row::new(
+        "weir_trace_id",
+        "The identifier of the request's trace: `$otel_trace_id` if it is in use, or else the one \
+         that the client's `traceparent` names.",
+        request_line::trace_id,
+    ),
 ];

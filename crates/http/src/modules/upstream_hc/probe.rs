@@ -163,7 +163,8 @@ impl Check {
             ssl: false,
             tls: None,
             negotiated: None,
-            start: clock::now(),
+            // The ids of probes follow from it alone.
+            start: clock::precise(),
             messages: Some(RefCell::default()),
         };
         let (snapshot, server) = (Rc::clone(&self.snapshot), self.server.clone());
