@@ -239,7 +239,7 @@ fn a_diagnostic_in_json_has_its_place() {
     )
     .start();
     let conf = server.directory().read("nginx.conf");
-    server.directory().write("nginx.conf", &conf.replace("return 200;", "\nretorn 200;"));
+    server.directory().write("nginx.conf", conf.replace("return 200;", "\nretorn 200;"));
     server.signal(Signal::HUP);
     let found = objects(&server, "json.log", 1, "retorn").remove(0);
     assert_eq!(found["level"], "emerg");

@@ -128,6 +128,12 @@ pub fn wall() -> Wall {
     Wall { secs: time.tv_sec, millis: u16::try_from(time.tv_nsec / 1_000_000).unwrap_or(0) }
 }
 
+/// Nanoseconds since 1970-01-01 00:00:00 UTC.
+pub fn wall_nanos() -> u64 {
+    let time = clock_gettime(ClockId::Realtime);
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
 /// Milliseconds since 1970-01-01 00:00:00 UTC, for `$msec`.
 pub fn msec() -> u64 {
     let wall = wall();

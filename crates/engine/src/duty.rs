@@ -9,6 +9,8 @@
 //!                        ▼ │ RESTART later
 //!                       pauses
 //! ```
+//!
+//! A duty with something to finish is not dropped at once: see [`Duty::ending_within`].
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -39,6 +41,7 @@ pub struct Duty {
     key: String,
     begin: Box<dyn Fn() -> BoxedDuty + Send>,
     plan: Option<watch::Sender<AnyPlan>>,
+    grace: Duration,
 }
 
 /// The plan of a running duty, which a load replaces.
@@ -59,10 +62,14 @@ impl<P: Send + Sync + 'static> Plans<P> {
 
     /// Waits until the plan was replaced since [`Plans::current`].
     pub async fn changed(&mut self) {
-        if self.plan.changed().await.is_err() {
-            // Nobody is left to replace it.
+        if !self.changed_or_ending().await {
             std::future::pending().await
         }
+    }
+
+    /// Waits until the plan was replaced, or nobody wants the duty any more, which is `false`.
+    pub async fn changed_or_ending(&mut self) -> bool {
+        self.plan.changed().await.is_ok()
     }
 }
 
@@ -73,7 +80,8 @@ impl Duty {
     where
         F: Future<Output = ()> + 'static,
     {
-        Self { key, begin: Box::new(move || Box::pin(begin())), plan: None }
+        let grace = Duration::ZERO;
+        Self { key, begin: Box::new(move || Box::pin(begin())), plan: None, grace }
     }
 
     /// A duty as by [`Duty::new`] with a plan, which its key does not cover: a running duty with
@@ -93,6 +101,13 @@ impl Duty {
         Self { plan: Some(sender), ..Self::new(key, begin) }
     }
 
+    /// Gives a planned duty this time to end by itself when it is no longer wanted, which
+    /// [`Plans::changed_or_ending`] tells.
+    #[must_use]
+    pub fn ending_within(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
     /// The duty's key.
     pub fn key(&self) -> &str {
         &self.key
@@ -109,12 +124,14 @@ impl fmt::Debug for Duty {
 #[derive(Debug)]
 pub struct Duties {
     running: BTreeMap<String, Supervised>,
+    /// Duties that finish something.
+    ending: Vec<RunningDuty>,
     restart: Duration,
 }
 
 impl Default for Duties {
     fn default() -> Self {
-        Self { running: BTreeMap::new(), restart: RESTART }
+        Self { running: BTreeMap::new(), ending: Vec::new(), restart: RESTART }
     }
 }
 
@@ -137,20 +154,38 @@ impl Duties {
             };
             self.running.insert(key, running);
         }
+        self.ending.extend(before.into_values().filter_map(Supervised::end));
+    }
+
+    /// Stops all duties, and waits for those that finish something.
+    pub async fn end(mut self) {
+        self.reconcile(Vec::new());
+        for duty in &mut self.ending {
+            let _ = (&mut duty.0).await;
+        }
     }
 }
 
 /// A running duty, with its plan.
 #[derive(Debug)]
 struct Supervised {
-    _task: RunningDuty,
+    task: RunningDuty,
+    grace: Duration,
     plan: Option<watch::Sender<AnyPlan>>,
 }
 
 impl Supervised {
     fn start(mut duty: Duty, restart: Duration) -> Self {
-        let plan = duty.plan.take();
-        Self { _task: RunningDuty::start(supervise(duty, restart)), plan }
+        let (plan, grace) = (duty.plan.take(), duty.grace);
+        Self { task: RunningDuty::start(supervise(duty, restart)), grace, plan }
+    }
+
+    /// Stops the duty, or has it end by itself.
+    fn end(self) -> Option<RunningDuty> {
+        let Self { mut task, grace, plan } = self;
+        drop(plan);
+        let ended = async move { drop(timer::timeout(grace, &mut task.0).await) };
+        (!grace.is_zero()).then(|| RunningDuty::start(ended))
     }
 
     /// Goes on with the plan of another duty of the same key.
@@ -163,7 +198,7 @@ impl Supervised {
 
 /// Runs a duty to its end, restarting it after each panic.
 async fn supervise(duty: Duty, restart: Duration) {
-    let Duty { key, begin, plan: _ } = duty;
+    let Duty { key, begin, .. } = duty;
     let begin: Rc<dyn Fn() -> BoxedDuty> = Rc::from(begin as Box<dyn Fn() -> BoxedDuty>);
     loop {
         let begin = Rc::clone(&begin);
@@ -203,6 +238,36 @@ mod tests {
 
     use super::*;
     use crate::event_loop::block_on;
+
+    #[test]
+    fn a_duty_may_have_time_to_end() {
+        block_on(async {
+            let (say, mut said) = unbounded_channel();
+            let duty = |name: &'static str, takes: u64, grace: u64| {
+                let say = say.clone();
+                let begin = move |mut plans: Plans<u64>| {
+                    let says = Says(name, say.clone());
+                    async move {
+                        while plans.changed_or_ending().await {}
+                        timer::sleep(Duration::from_millis(takes)).await;
+                        says.1.send(format!("{name} is done")).unwrap();
+                    }
+                };
+                Duty::planned(name.to_owned(), 0, begin)
+                    .ending_within(Duration::from_secs(grace))
+            };
+            let mut duties = Duties::default();
+            duties.reconcile(vec![duty("a", 1, 60), duty("b", 1, 0), duty("c", 60_000, 1)]);
+            timer::sleep(Duration::from_millis(1)).await;
+            duties.reconcile(vec![duty("b", 1, 0), duty("c", 60_000, 1)]);
+            assert_eq!(said.recv().await.as_deref(), Some("a is done"));
+            assert_eq!(said.recv().await.as_deref(), Some("a stops"));
+            duties.end().await;
+            assert_eq!(said.recv().await.as_deref(), Some("b stops"), "it has no time");
+            assert_eq!(said.recv().await.as_deref(), Some("c stops"), "its time is up");
+            assert!(said.try_recv().is_err());
+        });
+    }
 
     /// Sends a message when dropped.
     struct Says(&'static str, UnboundedSender<String>);

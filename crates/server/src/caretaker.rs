@@ -47,7 +47,8 @@ impl Caretaker {
         let _ = self.orders.send(duties);
     }
 
-    /// Stops all duties and waits for the thread to end.
+    /// Stops all duties and waits for the thread to end, which takes a little time if one has
+    /// something to finish.
     pub(crate) fn end(self) {
         drop(self.orders);
         let _ = self.handle.join();
@@ -71,6 +72,7 @@ fn run(mut orders: UnboundedReceiver<Vec<Duty>>, ready: &SyncSender<io::Result<(
         while let Some(wanted) = orders.recv().await {
             duties.reconcile(wanted);
         }
+        duties.end().await;
     });
 }
 
