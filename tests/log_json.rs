@@ -249,3 +249,22 @@ fn a_diagnostic_in_json_has_its_place() {
     let end = format!("nginx.conf:{line}");
     assert!(found["message"].as_str().is_some_and(|message| message.ends_with(&end)), "{found}");
 }
+
+/// The page's logs, each of whose members it describes.
+#[test]
+fn the_page_describes_each_member() {
+    let page = include_str!("../docs/howto/logs-and-traces.md");
+    let logs: Vec<_> = page.lines().filter(|line| line.contains("_log /var/log/weir/")).collect();
+    assert_eq!(logs.len(), 2, "{logs:?}");
+    let conf = logs.join("\n").replace("/var/log/weir/", "%dir%/json-");
+    let location = "location / { proxy_pass http://127.0.0.1:1; }";
+    let server = Server::server(&format!("{conf}\n{location}")).start();
+    server.get_with("/", "Referer: r\r\nUser-Agent: u\r\nX-Forwarded-For: f\r\n");
+    for name in ["json-error.log", "json-access.log"] {
+        let found = objects(&server, name, 1, "request_id").remove(0);
+        assert!(found.as_object().unwrap().len() > 10, "{found}");
+        for member in found.as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{member}`")), "{member} of {name}");
+        }
+    }
+}

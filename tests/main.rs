@@ -64,6 +64,7 @@ mod log_losses;
 mod malformed_heads;
 mod memcached;
 mod mp4;
+mod otel;
 mod pair;
 mod parameters;
 mod paths;

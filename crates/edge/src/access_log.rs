@@ -26,8 +26,9 @@ directives! {
     /// Access logs.
     pub struct Logging as LoggingWritten in [http, server, location] {
         /// An access log: a file, whose name may have variables, or a syslog server; the name of a
-        /// format, by default `combined`, or `weir_json`, which is also there without a definition
-        /// (docs/howto/logs-and-traces.md); and an optional buffer, which each thread has for itself.
+        /// format, by default `combined`, or `weir_json`, which needs no definition, either
+        /// (docs/howto/logs-and-traces.md); and an optional buffer, which each thread has for
+        /// itself.
         /// Several logs can be set. A syslog server is `syslog:server=address[,facility=name]
         /// [,severity=name][,tag=word][,nohostname]`.
         "access_log" in [http, server, location, location_if, limit_except] [1+]:

@@ -253,8 +253,7 @@ mod tests {
                         says.1.send(format!("{name} is done")).unwrap();
                     }
                 };
-                Duty::planned(name.to_owned(), 0, begin)
-                    .ending_within(Duration::from_secs(grace))
+                Duty::planned(name.to_owned(), 0, begin).ending_within(Duration::from_secs(grace))
             };
             let mut duties = Duties::default();
             duties.reconcile(vec![duty("a", 1, 60), duty("b", 1, 0), duty("c", 60_000, 1)]);

@@ -40,6 +40,7 @@ mod memcached;
 mod mirror;
 mod mp4;
 mod not_modified;
+mod otel;
 mod postpone;
 mod prometheus;
 mod proxy;
@@ -81,6 +82,8 @@ pub use slice::fuzz_content_range;
 #[rustfmt::skip]
 pub const MODULES: &[&Module] = &[
     &variables::table::MODULE,
+    // Before rewrites: the place in a trace.
+    &otel::MODULE,
     &rewrite::MODULE,
     &map::MODULE,
     &geo::MODULE,

@@ -1,8 +1,6 @@
 //! The place of a request in a trace: the span that it is, and its parent in another program.
 //! <https://www.w3.org/TR/trace-context/>
 
-#![allow(dead_code, reason = "modules begin traces")]
-
 use std::rc::Rc;
 
 use weir_engine::random::unguessable;
@@ -43,7 +41,7 @@ fn id() -> u128 {
 }
 
 impl Request {
-    /// The place of the request in a trace, determined once, with the sender's if `extract` says so.
+    /// The place of the request in a trace, determined once, with the sender's by `extract`.
     pub(crate) fn trace(&mut self, extract: bool) -> &mut Trace {
         if self.state(&TRACE).is_none() {
             let trace = Trace::begin(self, extract);

@@ -102,6 +102,7 @@ const OTHERS: &[(&str, Option<&str>)] = &[
     ("http_brotli_static_module", None),
     ("http_zstd_filter_module", Some("zstd-nginx-module")),
     ("http_zstd_static_module", None),
+    ("otel_module", Some("nginx-otel")),
     // Its directives are accepted, but show nothing.
     ("http_vhost_traffic_status_module", None),
 ];

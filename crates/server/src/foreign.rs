@@ -94,9 +94,9 @@ const LIST: &[Foreign] = &[
           "check_shm_size", "check_status"], "use \"health_check\""),
     lacking("upstream fair", &["ngx_http_upstream_fair_module"], &["fair", "upstream_fair_*"],
         "use \"least_conn\" or \"least_time\""),
-    lacking("tracing", &["ngx_http_opentracing_module", "ngx_otel_module", "ngx_http_opentelemetry_module"],
-        &["opentracing*", "otel_*", "opentelemetry*"],
-        "log \"$request_id\" and pass it on with \"proxy_set_header\""),
+    lacking("tracing", &["ngx_http_opentracing_module", "ngx_http_opentelemetry_module"],
+        &["opentracing*", "opentelemetry*"],
+        "use \"otel_exporter\" and \"otel_trace\", the directives of nginx's own module"),
     lacking("testcookie", &["ngx_http_testcookie_access_module"], &["testcookie*"],
         "use \"limit_req\" and \"limit_conn\""),
 ];

@@ -104,9 +104,9 @@ fn field(request: &Request, name: &str) -> Option<Field> {
 
 /// The record of a request, but for what its settings say.
 fn made(request: &mut Request, noting: Option<&Noting>) -> Record {
-    let (id, tls) = (variable(request, b"request_id"), variable(request, b"ssl_protocol"));
+    let (id, tls) = (request.id().into(), variable(request, b"ssl_protocol"));
     let cipher = variable(request, b"ssl_cipher");
-    let trace = trace(request);
+    let trace = request.trace_id().unwrap_or_default().into();
     let end = how_ended(request);
     let location = (request.location.kind != Kind::Server).then(|| Part {
         name: request.location.name.as_slice().into(),
@@ -153,18 +153,6 @@ fn made(request: &mut Request, noting: Option<&Noting>) -> Record {
         dropped: notes.dropped,
         places: Arc::clone(request.snapshot.places()),
     }
-}
-
-/// The id of the trace in the request's `traceparent`, if it is valid (W3C Trace Context).
-fn trace(request: &Request) -> Box<str> {
-    let value = request.head.get_name(b"traceparent").unwrap_or_default();
-    let mut parts = value.split(|&byte| byte == b'-');
-    let (version, id) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let hex = |text: &[u8], length| {
-        text.len() == length && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let valid = hex(version, 2) && hex(id, 32) && id.iter().any(|&byte| byte != b'0');
-    if valid { String::from_utf8_lossy(id).into() } else { "".into() }
 }
 
 fn how_ended(request: &Request) -> End {

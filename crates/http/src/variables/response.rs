@@ -40,9 +40,15 @@ pub(super) fn bytes_sent(request: &mut Request, _: &str, out: &mut Vec<u8>) -> b
 
 /// `$body_bytes_sent`.
 pub(super) fn body_bytes_sent(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
-    let others = request.response.head_size + request.client.framing();
-    let sent = request.client.bytes_sent.saturating_sub(others);
-    write!(out, "{sent}").is_ok()
+    write!(out, "{}", request.body_bytes_sent()).is_ok()
+}
+
+impl Request {
+    /// The bytes of the body that were sent, without framing (`$body_bytes_sent`).
+    pub(crate) fn body_bytes_sent(&self) -> u64 {
+        let others = self.response.head_size + self.client.framing();
+        self.client.bytes_sent.saturating_sub(others)
+    }
 }
 
 /// `$request_time`.

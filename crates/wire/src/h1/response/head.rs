@@ -31,7 +31,7 @@ impl ResponseHead {
     }
 
     /// Whether another head follows (1xx except 101).
-    pub(crate) fn is_interim(&self) -> bool {
+    pub fn is_interim(&self) -> bool {
         self.status / 100 == 1 && self.status != 101
     }
 

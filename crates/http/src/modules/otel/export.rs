@@ -1,0 +1,205 @@
+//! The duty to send spans: what has come together in an interval, or a full batch at once.
+//!
+//! ```text
+//!           a span            the interval, a full batch, the end
+//!   idle ───────────▶ gathers ────────────────────▶ sends ──┐
+//!    ▲                                    ▲  a wait  │ fails │ all are sent
+//!    │                                    └──────────┘       │
+//!    └───────────────────────────────────────────────────────┘
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_engine::clock::{self, Instant};
+use weir_engine::duty::{Duty, Plans};
+use weir_engine::error_log::{Level, process_log};
+use weir_engine::random::unguessable;
+use weir_engine::timer;
+
+use super::exchange::{self, Failure, Line};
+use super::exporter::Exporter;
+use super::queue::{self, Batch};
+
+/// How long the end of the duty may take: a reload without an exporter, or the end of the process.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The first wait after a failure; it doubles.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest wait by itself.
+const LONGEST_WAIT: Duration = Duration::from_secs(8);
+
+/// The longest wait that a collector can ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(60);
+
+/// How long the same spans are sent again: those that come later find no place meanwhile.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The time between two complaints.
+const COMPLAINTS: Duration = Duration::from_secs(60);
+
+/// The duty to send spans by these settings.
+pub(super) fn duty(exporter: Arc<Exporter>) -> Duty {
+    let begin = |plans| async move { Sender::new(plans).run().await };
+    Duty::planned("send spans".to_owned(), exporter, begin).ending_within(GRACE)
+}
+
+struct Sender {
+    plans: Plans<Arc<Exporter>>,
+    /// A connection, and the settings that it was made by.
+    kept: Option<(Arc<Exporter>, Line)>,
+    /// Nobody wants the duty any more.
+    is_ending: bool,
+    /// When somebody was told of a failure; since then no success has followed.
+    told: Option<Instant>,
+    /// Failures have been told and are not over.
+    failing: bool,
+}
+
+impl Sender {
+    fn new(plans: Plans<Arc<Exporter>>) -> Self {
+        Self { plans, kept: None, is_ending: false, told: None, failing: false }
+    }
+
+    async fn run(mut self) {
+        while !self.is_ending {
+            self.wait_for_spans().await;
+            self.gather().await;
+            for batch in queue::take() {
+                self.deliver(&batch).await;
+            }
+            self.tell_dropped();
+        }
+    }
+
+    async fn wait_for_spans(&mut self) {
+        loop {
+            tokio::select! {
+                () = queue::SOME.notified() => return,
+                wanted = self.plans.changed_or_ending() => {
+                    self.is_ending = !wanted;
+                    if self.is_ending {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until spans are due.
+    async fn gather(&mut self) {
+        if self.is_ending {
+            return;
+        }
+        let interval = self.plans.current().interval;
+        tokio::select! {
+            () = timer::sleep(interval) => {}
+            () = queue::FULL.notified() => {}
+            // The spans so far belong to the configuration that was.
+            wanted = self.plans.changed_or_ending() => self.is_ending = !wanted,
+        }
+    }
+
+    /// Sends a batch, again if it may help.
+    async fn deliver(&mut self, batch: &Batch) {
+        let began = clock::now();
+        let mut wait = FIRST_WAIT;
+        loop {
+            let failure = match self.send(batch).await {
+                Ok(()) => return,
+                Err(failure) => failure,
+            };
+            let asked = failure.wait.map(|asked| asked.min(LONGEST_ASKED));
+            let next = asked.unwrap_or_else(|| jitter(wait));
+            let late = clock::now().since(began) + next > PATIENCE;
+            let gives_up = !failure.may_retry || late || self.is_ending;
+            if gives_up {
+                queue::drop_spans(batch.count);
+            }
+            self.tell(batch, &failure, gives_up);
+            if gives_up {
+                return;
+            }
+            self.pause(next).await;
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    async fn send(&mut self, batch: &Batch) -> Result<(), Failure> {
+        let is_same = |(known, _): &(Arc<Exporter>, Line)| Arc::ptr_eq(known, &batch.exporter);
+        let mut line = self.kept.take().filter(is_same).map(|(_, line)| line);
+        let sent = exchange::send(&batch.exporter, &mut line, &batch.spans).await;
+        self.kept = line.map(|line| (Arc::clone(&batch.exporter), line));
+        let said = sent?;
+        if self.failing {
+            self.failing = false;
+            log(Level::Notice, &format!("otel: {} takes spans again", name(batch)));
+        }
+        if said.refused > 0 || !said.message.is_empty() {
+            let message = weir_wire::shown(&said.message);
+            let text = format!("otel: {} refused {} spans: {message}", name(batch), said.refused);
+            self.complain(&text);
+        }
+        Ok(())
+    }
+
+    /// Waits before a repetition; the end of the duty ends the wait.
+    async fn pause(&mut self, time: Duration) {
+        let until = clock::now() + time;
+        while !self.is_ending {
+            let left = until.since(clock::now());
+            tokio::select! {
+                () = timer::sleep(left) => return,
+                wanted = self.plans.changed_or_ending() => self.is_ending = !wanted,
+            }
+        }
+    }
+
+    fn tell(&mut self, batch: &Batch, failure: &Failure, gives_up: bool) {
+        let next = if gives_up { "they are dropped" } else { "they will be sent again" };
+        let Failure { reason, .. } = failure;
+        let (name, count) = (name(batch), batch.count);
+        if self.complain(&format!("otel: {name} did not take {count} spans: {reason}; {next}")) {
+            self.failing = true;
+        }
+    }
+
+    /// Tells how many spans are lost, once in a while.
+    fn tell_dropped(&mut self) {
+        if self.told.is_some_and(|told| clock::now().since(told) < COMPLAINTS) && !self.is_ending {
+            return;
+        }
+        let dropped = queue::take_dropped();
+        if dropped > 0 {
+            self.told = Some(clock::now());
+            let what = "spans were dropped, since the collector does not take them fast enough";
+            log(Level::Warn, &format!("otel: {dropped} {what}"));
+        }
+    }
+
+    /// Writes a line unless there was one lately. Returns whether it has.
+    fn complain(&mut self, text: &str) -> bool {
+        let now = clock::now();
+        if self.told.is_some_and(|told| now.since(told) < COMPLAINTS) {
+            return false;
+        }
+        self.told = Some(now);
+        log(Level::Error, text);
+        true
+    }
+}
+
+fn name(batch: &Batch) -> &str {
+    &batch.exporter.endpoint.authority
+}
+
+fn log(level: Level, text: &str) {
+    process_log().log(level, 0, text);
+}
+
+/// A time between the half and the whole of this, so that many senders do not come together.
+fn jitter(wait: Duration) -> Duration {
+    let share = u32::from(u16::from_ne_bytes(unguessable()));
+    wait / 2 + wait / 2 * share / u32::from(u16::MAX)
+}
