@@ -7,7 +7,7 @@ use std::time::Duration;
 use collector::{Collector, Span, Value, taken};
 
 use crate::harness::{
-    Backend, H2Client, Reply, Server, Setup, Signal, children, send_signal, until,
+    Backend, Certificate, H2Client, Reply, Server, Setup, Signal, children, send_signal, until,
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -90,6 +90,7 @@ fn a_span_has_nginxs_attributes() {
     assert_eq!(span.text("odd"), "\u{fc}\"%ff");
     assert_eq!(span.text("http.flavor"), "1.0");
     assert_eq!(span.attributes.get("http.user_agent"), None);
+    assert_eq!(collector.backend.connections(), 1, "it is kept");
 }
 
 #[test]
@@ -283,13 +284,47 @@ fn a_collector_that_is_busy_is_asked_again() {
 fn a_refused_batch_is_dropped_and_told() {
     let collector = Collector::answering(|number| match number {
         0 => Reply::with("400 Bad", "", "\x12\x02no"),
-        _ => Reply::with("200 OK", "", "\x0a\x07\x08\x02\x12\x03odd"),
+        1 => Reply::Bytes(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+              3\r\n\x0a\x07\x08\r\n6\r\n\x02\x12\x03odd\r\n0\r\n\r\n"
+                .to_vec(),
+        ),
+        _ => Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}\n".to_vec()),
     });
     let server = traced(&collector, "", "location / { return 200; }").start();
     server.get("/");
     server.wait_log("did not take 1 spans: the status is 400: no; they are dropped");
     server.get("/");
     assert_eq!(collector.wait(1).len(), 1);
+    server.get("/");
+    assert_eq!(collector.wait(2).len(), 2, "an answer in another form is one");
+    assert_eq!(collector.backend.connections(), 1, "the connection is kept");
+}
+
+#[test]
+fn a_collector_behind_tls_is_verified() {
+    let collector = Collector::start();
+    for (trusted, host) in [("a.crt", "localhost"), ("b.crt", "localhost"), ("a.crt", "127.0.0.1")]
+    {
+        let setup = Server::http(&format!(
+            "otel_exporter {{ endpoint https://{host}:%port2%; interval 10ms;
+                 trusted_certificate {trusted}; }}
+             server {{ listen 127.0.0.1:%port2% ssl; ssl_certificate a.crt; ssl_certificate_key a.key;
+                 location / {{ proxy_pass {}; }} }}
+             server {{ listen 127.0.0.1:%port%; location / {{ otel_trace on; return 200; }} }}",
+            collector.url()
+        ));
+        for label in ["a", "b"] {
+            Certificate::self_signed(setup.directory(), label, "localhost");
+        }
+        let server = setup.start();
+        server.get("/");
+        match (trusted, host) {
+            ("a.crt", "localhost") => drop(collector.wait(1)),
+            _ => server.wait_log("did not take 1 spans: the TLS handshake failed: "),
+        }
+    }
+    assert_eq!(collector.spans().len(), 1);
 }
 
 /// Requests do not notice a collector that takes nothing, and what waits is bounded.
@@ -312,6 +347,9 @@ fn a_collector_that_hangs_costs_only_spans() {
     server.signal(Signal::QUIT);
     assert!(server.wait_exit());
     assert!(begun.elapsed() < Duration::from_secs(30), "the end has a limit");
+    let log = server.error_log();
+    assert!(log.contains("did not take 3 spans: there is no time left; they are dropped"), "{log}");
+    assert!(log.contains("spans were dropped, since the collector does not take them"), "{log}");
 }
 
 #[test]

@@ -8,14 +8,17 @@ use weir_conf::{Assembly, assemble};
 use super::build::Builder;
 use super::check::check;
 use super::*;
+use crate::core::status_zone::{STATUS_ZONE, StatusZone};
 use crate::h2::settings::TABLE;
+
+const ZONES: &weir_conf::Table = &StatusZone::table(&STATUS_ZONE);
 
 fn assembled(text: &str) -> Assembly {
     let env = Memory::default().with("/etc/nginx.conf", text);
     let tables: Vec<_> = core::TABLES
         .iter()
         .copied()
-        .chain([TABLE, crate::recorder::settings::TABLE])
+        .chain([TABLE, crate::recorder::settings::TABLE, ZONES])
         .chain(crate::pending::tables())
         .collect();
     let mut assembly =

@@ -46,6 +46,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// The exporter ends, and the collector has not answered.
+    pub(super) fn out_of_time() -> Self {
+        Self::passing("there is no time left")
+    }
+
     /// A failure that may pass.
     fn passing(reason: impl Into<String>) -> Self {
         Self { reason: reason.into(), may_retry: true, wait: None }

@@ -8,6 +8,7 @@
 //!    └───────────────────────────────────────────────────────┘
 //! ```
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use super::queue::{self, Batch};
 
 /// How long the end of the duty may take: a reload without an exporter, or the end of the process.
 const GRACE: Duration = Duration::from_secs(3);
+
+/// How long spans are still sent at the end; the rest of [`GRACE`] is for telling of the others.
+const LAST: Duration = Duration::from_secs(2);
 
 /// The first wait after a failure; it doubles.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -49,8 +53,8 @@ struct Sender {
     plans: Plans<Arc<Exporter>>,
     /// A connection, and the settings that it was made by.
     kept: Option<(Arc<Exporter>, Line)>,
-    /// Nobody wants the duty any more.
-    is_ending: bool,
+    /// When the duty ends, as nobody wants it any more.
+    ends: Option<Instant>,
     /// When somebody was told of a failure; since then no success has followed.
     told: Option<Instant>,
     /// Failures have been told and are not over.
@@ -59,11 +63,22 @@ struct Sender {
 
 impl Sender {
     fn new(plans: Plans<Arc<Exporter>>) -> Self {
-        Self { plans, kept: None, is_ending: false, told: None, failing: false }
+        Self { plans, kept: None, ends: None, told: None, failing: false }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.ends.is_some()
+    }
+
+    /// Notes whether the duty is still wanted.
+    fn heed(&mut self, wanted: bool) {
+        if !wanted {
+            self.ends.get_or_insert_with(|| clock::now() + LAST);
+        }
     }
 
     async fn run(mut self) {
-        while !self.is_ending {
+        while !self.is_ending() {
             self.wait_for_spans().await;
             self.gather().await;
             for batch in queue::take() {
@@ -78,8 +93,8 @@ impl Sender {
             tokio::select! {
                 () = queue::SOME.notified() => return,
                 wanted = self.plans.changed_or_ending() => {
-                    self.is_ending = !wanted;
-                    if self.is_ending {
+                    self.heed(wanted);
+                    if !wanted {
                         return;
                     }
                 }
@@ -89,7 +104,7 @@ impl Sender {
 
     /// Waits until spans are due.
     async fn gather(&mut self) {
-        if self.is_ending {
+        if self.is_ending() {
             return;
         }
         let interval = self.plans.current().interval;
@@ -97,7 +112,7 @@ impl Sender {
             () = timer::sleep(interval) => {}
             () = queue::FULL.notified() => {}
             // The spans so far belong to the configuration that was.
-            wanted = self.plans.changed_or_ending() => self.is_ending = !wanted,
+            wanted = self.plans.changed_or_ending() => self.heed(wanted),
         }
     }
 
@@ -113,7 +128,7 @@ impl Sender {
             let asked = failure.wait.map(|asked| asked.min(LONGEST_ASKED));
             let next = asked.unwrap_or_else(|| jitter(wait));
             let late = clock::now().since(began) + next > PATIENCE;
-            let gives_up = !failure.may_retry || late || self.is_ending;
+            let gives_up = !failure.may_retry || late || self.is_ending();
             if gives_up {
                 queue::drop_spans(batch.count);
             }
@@ -129,7 +144,19 @@ impl Sender {
     async fn send(&mut self, batch: &Batch) -> Result<(), Failure> {
         let is_same = |(known, _): &(Arc<Exporter>, Line)| Arc::ptr_eq(known, &batch.exporter);
         let mut line = self.kept.take().filter(is_same).map(|(_, line)| line);
-        let sent = exchange::send(&batch.exporter, &mut line, &batch.spans).await;
+        let sent = {
+            let mut sending = pin!(exchange::send(&batch.exporter, &mut line, &batch.spans));
+            loop {
+                let left = self.ends.map(|end| end.since(clock::now()));
+                tokio::select! {
+                    sent = &mut sending => break sent,
+                    wanted = self.plans.changed_or_ending(), if left.is_none() => self.heed(wanted),
+                    () = timer::sleep(left.unwrap_or_default()), if left.is_some() => {
+                        break Err(Failure::out_of_time());
+                    }
+                }
+            }
+        };
         self.kept = line.map(|line| (Arc::clone(&batch.exporter), line));
         let said = sent?;
         if self.failing {
@@ -147,11 +174,11 @@ impl Sender {
     /// Waits before a repetition; the end of the duty ends the wait.
     async fn pause(&mut self, time: Duration) {
         let until = clock::now() + time;
-        while !self.is_ending {
+        while !self.is_ending() {
             let left = until.since(clock::now());
             tokio::select! {
                 () = timer::sleep(left) => return,
-                wanted = self.plans.changed_or_ending() => self.is_ending = !wanted,
+                wanted = self.plans.changed_or_ending() => self.heed(wanted),
             }
         }
     }
@@ -167,7 +194,8 @@ impl Sender {
 
     /// Tells how many spans are lost, once in a while.
     fn tell_dropped(&mut self) {
-        if self.told.is_some_and(|told| clock::now().since(told) < COMPLAINTS) && !self.is_ending {
+        if self.told.is_some_and(|told| clock::now().since(told) < COMPLAINTS) && !self.is_ending()
+        {
             return;
         }
         let dropped = queue::take_dropped();
