@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 
 use serde_json::Value;
 
-use crate::harness::{Backend, PATIENCE, Reply, Server, Signal, until};
+use crate::harness::{Backend, H2Client, PATIENCE, Reply, Server, Signal, until};
 
 /// The object that a line is.
 fn object(line: &str) -> Value {
@@ -267,4 +267,29 @@ fn the_page_describes_each_member() {
             assert!(page.contains(&format!("`{member}`")), "{member} of {name}");
         }
     }
+}
+
+/// Requests of a connection, of either protocol, have ids of their own; subrequests have that of theirs.
+#[test]
+fn each_request_has_an_id() {
+    let server = Server::http(
+        "server { listen 127.0.0.1:%port%; http2 on; log_subrequest on;
+             access_log %dir%/access.log weir_json;
+             location / { mirror /mirror; return 200 $request_id; }
+             location /sub { auth_request /auth; error_page 404 =200 /own; root %dir%/none; }
+             location /auth { return 204; }
+             location /own { return 200 $request_id; } }",
+    )
+    .start();
+    let mut kept = server.client();
+    let mut h2 = H2Client::of(&server);
+    let mut ids: Vec<_> = (0..3).map(|_| kept.get("/").text()).collect();
+    ids.extend((0..3).map(|_| h2.get("/").text()));
+    ids.push(server.text("/"));
+    assert!(ids.iter().all(|id| id.len() == 32), "{ids:?}");
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    assert_eq!(distinct.len(), ids.len(), "{ids:?}");
+    let own = server.text("/sub");
+    let of_one = objects(&server, "access.log", 2, &own);
+    assert_eq!(of_one.iter().filter(|line| line["uri"] == "/auth").count(), 1, "{of_one:?}");
 }
