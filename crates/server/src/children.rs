@@ -170,7 +170,13 @@ impl Children {
 
     /// Whether a new binary is running.
     pub(crate) fn new_binary(&self) -> bool {
-        self.0.iter().any(|child| matches!(child.kind, Kind::NewBinary(_)) && !child.exited)
+        self.new_binary_id().is_some()
+    }
+
+    /// The process ID of a new binary that is running.
+    pub(crate) fn new_binary_id(&self) -> Option<i32> {
+        let is_it = |child: &&Child| matches!(child.kind, Kind::NewBinary(_)) && !child.exited;
+        self.0.iter().find(is_it).map(|child| child.pid)
     }
 
     /// Whether a worker is serving.

@@ -18,13 +18,14 @@ use weir_sys::{pass_fd, title, wait};
 use crate::channel::{self, Order};
 use crate::children::{Child, Children, Kind};
 use crate::console::Console;
-use crate::cycle::{self, Cycle};
+use crate::cycle::Cycle;
 use crate::guarding::Guarding;
 use crate::linking::{self, Linking};
 use crate::mirroring::{self, Mirroring};
+use crate::notify::{self, Notifier};
 use crate::paths::Paths;
 use crate::signals::{self, Request};
-use crate::{guarding, pid_file, reload, sockets, upgrade, worker};
+use crate::{guarding, pid_file, reload, reopen, sockets, upgrade, worker};
 
 /// The time a terminated worker has to exit after the first attempt. It doubles with each further
 /// attempt.
@@ -52,7 +53,7 @@ pub(crate) struct Startup {
     pub(crate) args: Vec<OsString>,
     /// The environment as `NAME=value`.
     pub(crate) env: Vec<OsString>,
-    /// The process that started this one, but for that whose place a daemon takes.
+    /// The binary that started this one as its successor.
     pub(crate) parent: Option<i32>,
     /// The process runs in the background, by itself or because the previous binary did.
     pub(crate) daemonised: bool,
@@ -73,6 +74,7 @@ pub(crate) struct Master {
     pub(crate) guarding: Guarding,
     pub(crate) linking: Linking,
     pub(crate) mirroring: Mirroring,
+    pub(crate) notifier: Notifier,
     /// The workers were told to quit, and a new binary serves alone.
     pub(crate) not_accepting: bool,
     /// The journals of workers, newest last, from the newest complete one on.
@@ -80,7 +82,7 @@ pub(crate) struct Master {
     /// The process that waits for the server to be up.
     launcher: Option<Launcher>,
     /// A worker has been serving.
-    up: bool,
+    pub(crate) up: bool,
     /// The number of workers killed before one has served.
     killed_at_start: u32,
     /// The time of the next attempt to start a worker.
@@ -119,6 +121,8 @@ pub(crate) fn run(
     let args: Vec<_> = startup.args.iter().map(|arg| arg.to_string_lossy()).collect();
     title::set(&format!("{}: master process {}", console.program(), args.join(" ")));
     let mut master = Master::new(startup, console, cycle, launcher);
+    // The first process of a container is given orphans, which may have ended before it looked.
+    master.asked.reap = true;
     master.start_workers();
     loop {
         master.wait(signals, &[]);
@@ -143,6 +147,7 @@ impl Master {
         launcher: Option<Launcher>,
     ) -> Self {
         Self {
+            notifier: Notifier::of(&startup.env),
             startup,
             console,
             generation: cycle.bundle.generation,
@@ -171,6 +176,7 @@ impl Master {
     pub(crate) fn step(&mut self, signals: &Signals) {
         self.read_signals(signals);
         self.read_reports();
+        notify::tell(self);
         self.children.repeat_orders();
         if std::mem::take(&mut self.asked.reap) {
             self.children.note_endings(&self.console);
@@ -197,6 +203,7 @@ impl Master {
             mirroring::step(self);
             self.do_what_was_asked();
             guarding::keep(self);
+            notify::tell(self);
         }
     }
 
@@ -212,7 +219,7 @@ impl Master {
         }
         // A worker that is loading a configuration is about to switch to other log files.
         if self.pending.is_none() && std::mem::take(&mut self.asked.reopen) {
-            self.reopen_logs();
+            reopen::logs(self);
         }
         // A start that fails would remove the pid file of the new binary.
         if self.up && std::mem::take(&mut self.asked.change_binary) {
@@ -443,25 +450,6 @@ impl Master {
         (now + length, length)
     }
 
-    fn reopen_logs(&mut self) {
-        self.console.log(Level::Notice, "reopening logs");
-        self.guarding.reopen();
-        cycle::reopen(&self.cycle.logs, &self.console);
-        self.cycle.redirect_stderr(&self.console);
-        for worker in self.children.0.iter_mut().filter(|child| !child.exited) {
-            let logs = Arc::clone(&worker.logs);
-            // A worker that is ending may have other log files.
-            if !Arc::ptr_eq(&logs, &self.cycle.logs) {
-                cycle::reopen(&logs, &self.console);
-            }
-            if let Err(error) = cycle::send_logs(&logs, worker)
-                && error.kind() != std::io::ErrorKind::BrokenPipe
-            {
-                self.console.log(Level::Alert, Failed("logs could not be sent", &error));
-            }
-        }
-    }
-
     /// Closes the listening sockets. Unix sockets are unlinked unless another binary uses them.
     fn close_sockets(&mut self) {
         let new_binary = self.children.new_binary();
@@ -473,8 +461,8 @@ impl Master {
         }
     }
 
-    /// Whether the process that started this one, a binary being replaced, is still running.
-    fn parent_is_there(&self) -> bool {
+    /// Whether the binary that this one replaces is still running.
+    pub(crate) fn parent_is_there(&self) -> bool {
         Some(process::parent_id()) == self.startup.parent
     }
 
@@ -486,8 +474,9 @@ impl Master {
 
     fn exit(&mut self) -> ! {
         let pid = &self.cycle.process.pid;
-        if self.children.new_binary() {
+        if let Some(successor) = self.children.new_binary_id() {
             pid_file::remove(&pid_file::old_name(pid), &self.console);
+            self.notifier.name_successor(successor);
             self.guarding.hand_on();
         } else {
             pid_file::remove(pid, &self.console);

@@ -74,7 +74,7 @@ pub(crate) fn run() -> i32 {
         globals: options.globals.as_ref().map(|text| text.to_string_lossy().into_owned()),
         args,
         env: std::env::vars_os().map(|(name, value)| entry(&name, &value)).collect(),
-        parent: Some(process::parent_id()),
+        parent: None,
         daemonised: false,
     };
     // Without a title, the process is only harder to find.
@@ -159,8 +159,12 @@ fn try_out(startup: &Startup, options: &Options, console: &Console) -> Result<Ve
 
 /// Starts the server and runs it; returns only on failure.
 fn serve(mut startup: Startup, mut console: Console) -> i32 {
+    // The kernel ignores what the first process of a container neither handles nor blocks, and
+    // reading a configuration may take seconds.
+    let early = (process::id() == 1).then(|| master::block_signals(&console));
     let inherited = upgrade::inherited(&console);
     let is_upgrade = inherited.is_some();
+    startup.parent = is_upgrade.then(process::parent_id);
     let old = inherited.unwrap_or_default();
     mirroring::finish_placing(&startup.paths.prefix, &console);
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &console, || ());
@@ -182,11 +186,10 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
                 return 1;
             }
         }
-        startup.parent = None;
     }
     startup.daemonised = is_upgrade || settings.daemon;
     // Signals may arrive as soon as the pid file exists.
-    let signals = master::block_signals(&console);
+    let signals = early.unwrap_or_else(|| master::block_signals(&console));
     if pid_file::write(&settings.pid, settings.links(), &console).is_err() {
         return 1;
     }

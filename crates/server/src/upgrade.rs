@@ -14,6 +14,7 @@ use crate::children::Child;
 use crate::console::Console;
 use crate::guarding;
 use crate::master::Master;
+use crate::notify;
 use crate::pid_file;
 use crate::privileges;
 use crate::sockets::Socket;
@@ -108,6 +109,7 @@ fn become_new_binary(master: &Master, program: &OsStr) -> ! {
     }
     let mut env = privileges::environment(&master.cycle.process.env, &master.startup.env);
     env.push(list);
+    env.extend(notify::entry(&master.startup.env).cloned());
     if let Some(folder) = master.guarding.folder() {
         let mut entry = OsString::from(guarding::FOLDER);
         entry.push("=");
