@@ -164,3 +164,29 @@ fn an_error_page_elsewhere_hides_no_error() {
     assert_eq!(all.as_array().unwrap().len(), 1, "{all}");
     assert_eq!(quiet.status, 200);
 }
+
+#[test]
+fn an_attempt_names_the_rivals_of_its_server() {
+    let backend = Backend::text("a");
+    let upstream = "upstream u { zone u 64k; server %a%; server 127.0.0.1:1 max_fails=1;
+        server 127.0.0.1:2 down; server 127.0.0.1:3 backup; }";
+    let server =
+        setup(upstream, "location / { proxy_pass http://u; }").set("a", backend.address()).start();
+    let records: Vec<_> = (0..3).map(|_| recorded(&server, "/")).collect();
+    let rivals = |attempt: &Value| {
+        let rivals = attempt["choice"]["rivals"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        let shown = |rival: &Value| [text(&rival["server"]), text(&rival["excluded"])].join(" ");
+        rivals.map(shown).collect::<Vec<_>>()
+    };
+    let retried = records.iter().find(|record| record["attempts"].as_array().unwrap().len() == 2);
+    let attempts = &retried.expect("one was tried on the dead server")["attempts"];
+    let a = backend.address();
+    assert_eq!(attempts[0]["next"], "another server is tried");
+    assert_eq!(rivals(&attempts[0]), ["127.0.0.1:1 -", &format!("{a} -"), "127.0.0.1:2 down"]);
+    assert_eq!(rivals(&attempts[1]), [&*format!("{a} -"), "127.0.0.1:2 down", "127.0.0.1:1 tried"]);
+    assert_eq!(attempts[1]["choice"]["method"], "round_robin");
+    assert_eq!(attempts[1]["choice"]["servers"], 3);
+    let last = recorded(&server, "/");
+    assert_eq!(rivals(&last["attempts"][0])[2], "127.0.0.1:1 unavail");
+}

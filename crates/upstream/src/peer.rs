@@ -230,6 +230,11 @@ impl Peer {
         }
     }
 
+    /// The number of its active requests.
+    pub(crate) fn active(&self) -> u64 {
+        self.state.conns.load(SeqCst)
+    }
+
     /// Whether it has reached its limit of active requests.
     pub fn is_full(&self) -> bool {
         let is_reached = |max: u64| max != 0 && self.state.conns.load(SeqCst) >= max;

@@ -55,6 +55,8 @@ pub struct Pick<'a> {
 #[derive(Debug)]
 struct Current {
     peer: Arc<Peer>,
+    /// Its place in the set that it was chosen from.
+    place: usize,
     started: Now,
     /// The method is to be told of the answer.
     followed: bool,
@@ -93,6 +95,31 @@ impl<'a> Pick<'a> {
     /// The number of attempts left, including the current one.
     pub fn tries(&self) -> usize {
         self.tries
+    }
+
+    /// The place of the current peer in the set that it was chosen from.
+    pub(crate) fn place(&self) -> usize {
+        self.current.as_ref().map_or(0, |current| current.place)
+    }
+
+    /// Whether the current peer is the only one of its group.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.walk.single
+    }
+
+    /// Whether the walk is among the backup servers.
+    pub(crate) fn is_on_backup(&self) -> bool {
+        self.walk.on_backup
+    }
+
+    /// The number of the set of primary peers that it was in last.
+    pub(crate) fn set_number(&self) -> Option<usize> {
+        self.walk.started
+    }
+
+    /// Whether a peer of the current set was tried.
+    pub(crate) fn has_tried(&self, peer: &Peer) -> bool {
+        self.walk.was_tried(peer)
     }
 
     /// `proxy_next_upstream_tries`; 0 is no limit.
@@ -210,7 +237,7 @@ impl<'a> Pick<'a> {
                 Choice::Peer(place) => {
                     let peer = &set.peers[place];
                     walk.single = set.single;
-                    *current = Some(Current::take(peer, method, walk, now));
+                    *current = Some(Current::take(peer, place, method, walk, now));
                     return Ok(Arc::clone(peer));
                 }
                 Choice::Nobody if !walk.on_backup && advance(&sets, &mut order) => {
@@ -332,7 +359,7 @@ impl Current {
     }
 
     /// Assigns the request to the peer that has reserved a place for it, under the group's lock.
-    fn take(peer: &Arc<Peer>, method: &Method, walk: &mut Walk, now: Now) -> Self {
+    fn take(peer: &Arc<Peer>, place: usize, method: &Method, walk: &mut Walk, now: Now) -> Self {
         let state = &peer.state;
         let mut followed = false;
         if !walk.single {
@@ -348,7 +375,7 @@ impl Current {
         }
         state.requests.fetch_add(1, Relaxed);
         state.selected.store(now.seconds, Relaxed);
-        Self { peer: Arc::clone(peer), started: now, followed }
+        Self { peer: Arc::clone(peer), place, started: now, followed }
     }
 }
 

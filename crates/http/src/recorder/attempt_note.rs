@@ -31,6 +31,10 @@ pub(crate) struct AttemptNote {
     pub(crate) next: Next,
     /// The method of balancing, or the reason that made it unnecessary.
     pub(crate) method: &'static str,
+    /// What the method compares; empty if it does not.
+    pub(crate) compared: &'static str,
+    /// Whether the choice was among the backup servers.
+    pub(crate) backup: bool,
     /// The number of servers of the group that the choice was among.
     pub(crate) servers: u32,
     /// The number of those that were looked at for [`RivalNote`]s.

@@ -1,9 +1,9 @@
 //! What is noted of attempts at upstreams.
 
-use weir_upstream::Pick;
+use weir_upstream::{Now, Pick};
 
-use super::attempt_note::{AttemptNote, Figures, Next};
-use super::notes::{Kind, MOST_ATTEMPTS, Notes, Noting};
+use super::attempt_note::{AttemptNote, Figures, Next, RivalNote};
+use super::notes::{Kind, MOST_ATTEMPTS, MOST_RIVALS, Notes, Noting};
 use crate::pass::state::{Asked, Attempts};
 use crate::request::Request;
 
@@ -45,6 +45,24 @@ impl Noting {
         note.name = notes.texts.add(attempt.asked.name().as_bytes());
         note.group = notes.texts.add(pick.group().name().as_bytes());
         note.nobody = matches!(attempt.asked, Asked::Group(_));
+        note.rivals.0 = notes.rivals.len() as u16;
+        let choice = pick.explain(Now::current(), |rival| {
+            let Notes { rivals, texts, .. } = &mut *notes;
+            if rivals.len() < MOST_RIVALS {
+                rivals.push(RivalNote {
+                    name: texts.add(rival.peer.name.as_bytes()),
+                    weight: rival.peer.limits.weight,
+                    active: rival.active,
+                    score: rival.score,
+                    excluded: rival.excluded,
+                    chosen: rival.chosen,
+                });
+            }
+        });
+        note.rivals.1 = notes.rivals.len() as u16;
+        (note.method, note.compared) = (choice.method, choice.score.unwrap_or_default());
+        (note.backup, note.servers) = (choice.backup, choice.servers as u32);
+        note.looked_at = choice.looked_at as u32;
         notes.attempts.push(note);
     }
 

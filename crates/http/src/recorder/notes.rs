@@ -16,6 +16,9 @@ pub(crate) const MOST_STEPS: usize = 96;
 /// The maximum number of attempts that are noted.
 pub(crate) const MOST_ATTEMPTS: usize = 16;
 
+/// The maximum number of rivals that are noted, over all attempts.
+pub(super) const MOST_RIVALS: usize = 64;
+
 /// The maximum number of subrequests whose steps are noted.
 const MOST_SUBREQUESTS: u16 = 32;
 

@@ -20,6 +20,10 @@ pub(crate) struct Consistent {
 }
 
 impl Balance for Consistent {
+    fn name(&self) -> &'static str {
+        "hash consistent"
+    }
+
     fn knows_backup(&self) -> bool {
         false
     }

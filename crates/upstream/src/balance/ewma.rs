@@ -5,7 +5,7 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, directives, value::parse_msec};
 use crate::{
     balance::ewma::cost::Answer,
     balance::least_time::Metric,
-    balance::method::{Balance, Choice, Moment, Sample, Turn},
+    balance::method::{Balance, Choice, Compared, Moment, Sample, Turn, Weighing},
     clock::Now,
     outcome::Outcome,
     peer::Peer,
@@ -75,6 +75,21 @@ pub(crate) struct Ewma {
 }
 
 impl Balance for Ewma {
+    fn name(&self) -> &'static str {
+        "ewma"
+    }
+
+    fn compared(&self) -> Option<Compared> {
+        Some(Compared::TIME)
+    }
+
+    fn score(&self, weighing: &mut Weighing<'_>, place: usize) -> Option<f64> {
+        let Weighing { sets, set, now, .. } = weighing;
+        let peer = &set.peers[place];
+        let expected = peer.state.cost.expected(self.mean(sets, *now), self.tau, *now);
+        Some(f64::from(expected) * (weighing.active(peer) + 1.0) / weighing.weight(peer))
+    }
+
     fn takes_turns(&self) -> bool {
         false
     }

@@ -58,6 +58,10 @@ fn percent(word: &Word) -> Option<u64> {
 pub(crate) struct Hash;
 
 impl Balance for Hash {
+    fn name(&self) -> &'static str {
+        "hash"
+    }
+
     fn knows_backup(&self) -> bool {
         false
     }

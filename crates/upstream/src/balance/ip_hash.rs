@@ -37,6 +37,10 @@ const SEED: u32 = 89;
 pub(crate) struct IpHash;
 
 impl Balance for IpHash {
+    fn name(&self) -> &'static str {
+        "ip_hash"
+    }
+
     fn knows_backup(&self) -> bool {
         false
     }

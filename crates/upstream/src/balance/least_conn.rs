@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::method::{Balance, Choice, Turn, pay, smooth},
+    balance::method::{Balance, Choice, Compared, Turn, Weighing, pay, smooth},
     balance::ranking::Ranking,
     clock::Now,
     peer::Peer,
@@ -37,6 +37,19 @@ fn set_least_conn(_: &mut LeastConnWritten, _: &Node, cx: &mut Cx<'_>) -> Result
 pub(crate) struct LeastConn;
 
 impl Balance for LeastConn {
+    fn name(&self) -> &'static str {
+        "least_conn"
+    }
+
+    fn compared(&self) -> Option<Compared> {
+        Some(Compared::ACTIVE)
+    }
+
+    fn score(&self, weighing: &mut Weighing<'_>, place: usize) -> Option<f64> {
+        let peer = &weighing.set.peers[place];
+        Some(weighing.active(peer) / weighing.weight(peer))
+    }
+
     fn follows_moves(&self) -> bool {
         true
     }

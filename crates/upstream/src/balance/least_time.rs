@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
-    balance::method::{Balance, Choice, Moment, Sample, Turn, pay, smooth},
+    balance::method::{Balance, Choice, Compared, Moment, Sample, Turn, Weighing, pay, smooth},
     balance::ranking::{Mark, Ranking},
     clock::Now,
     peer::{Peer, average},
@@ -99,6 +99,18 @@ impl LeastTime {
 }
 
 impl Balance for LeastTime {
+    fn name(&self) -> &'static str {
+        "least_time"
+    }
+
+    fn compared(&self) -> Option<Compared> {
+        Some(Compared::TIME)
+    }
+
+    fn score(&self, weighing: &mut Weighing<'_>, place: usize) -> Option<f64> {
+        Some(shown_eta(self.metric, weighing, place))
+    }
+
     fn follows_moves(&self) -> bool {
         !self.inflight
     }
@@ -206,6 +218,14 @@ pub(crate) fn eta(metric: Metric, peer: &Peer, now: Now) -> u128 {
     }
     time = if time > WORST { WORST } else { time + GRAIN - time % GRAIN };
     u128::from(time) * (1 + u128::from(state.conns.load(Relaxed)))
+}
+
+/// [`eta`] in relation to the weight, without the request that chooses.
+pub(crate) fn shown_eta(metric: Metric, weighing: &Weighing<'_>, place: usize) -> f64 {
+    let peer = &weighing.set.peers[place];
+    let all = 1.0 + peer.active() as f64;
+    let time = eta(metric, peer, weighing.now) as f64 / all;
+    time * (1.0 + weighing.active(peer)) / weighing.weight(peer)
 }
 
 /// Ages the average of unfinished requests while none finishes.

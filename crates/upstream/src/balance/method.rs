@@ -148,8 +148,68 @@ pub struct Request<'a> {
     pub localities: &'a [Vec<u8>],
 }
 
+/// What a method compares servers by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compared {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Whether the highest wins, not the lowest.
+    pub(crate) highest: bool,
+}
+
+impl Compared {
+    /// The active requests in relation to the weight.
+    pub(crate) const ACTIVE: Self = Self { name: "active requests / weight", highest: false };
+    /// The expected time in relation to the weight.
+    pub(crate) const TIME: Self =
+        Self { name: "expected time in ms * (active requests + 1) / weight", highest: false };
+}
+
+/// The input of [`Balance::score`].
+pub(crate) struct Weighing<'a> {
+    pub(crate) sets: &'a Sets,
+    pub(crate) set: &'a Set,
+    pub(crate) scale: Scale,
+    pub(crate) now: Now,
+    /// 1 for the chosen peer, whose active requests include the one that has chosen it; else 0.
+    pub(crate) own: u64,
+    /// Locked for methods that say so.
+    pub(crate) turns: Option<&'a mut Turns>,
+}
+
+impl Weighing<'_> {
+    /// The active requests of a peer, without the one that chooses.
+    pub(crate) fn active(&self, peer: &Peer) -> f64 {
+        peer.active().saturating_sub(self.own) as f64
+    }
+
+    /// The weight of a peer, in units of the configuration.
+    pub(crate) fn weight(&self, peer: &Peer) -> f64 {
+        let weight = self.scale.of(peer.weight(), peer).max(1) as f64;
+        weight / self.scale.whole(1) as f64
+    }
+}
+
 /// The operations of a method.
 pub(crate) trait Balance: fmt::Debug + Send + Sync {
+    /// The name of its directive.
+    fn name(&self) -> &'static str;
+
+    /// What it compares servers by, if it does.
+    fn compared(&self) -> Option<Compared> {
+        None
+    }
+
+    /// Whether [`Balance::score`] needs the turns.
+    fn weighs_in_turns(&self) -> bool {
+        false
+    }
+
+    /// What it goes by for the peer at a place, as it is now.
+    fn score(&self, _: &mut Weighing<'_>, _place: usize) -> Option<f64> {
+        None
+    }
+
     /// The part of a request to hash.
     fn key(&self, _request: &Request<'_>) -> Vec<u8> {
         Vec::new()

@@ -4,8 +4,8 @@ use weir_conf::{Cx, Fault, Node, Slot, Table, directives};
 
 use crate::{
     balance::least_conn::compare,
-    balance::least_time::{Metric, eta},
-    balance::method::{Balance, Choice, MAX_REHASHES, Turn},
+    balance::least_time::{Metric, eta, shown_eta},
+    balance::method::{Balance, Choice, Compared, MAX_REHASHES, Turn, Weighing},
     clock::Now,
     peer::Peer,
     settings::{begin_method, choose, side},
@@ -74,6 +74,29 @@ impl Better {
 }
 
 impl Balance for Random {
+    fn name(&self) -> &'static str {
+        match self.two {
+            None => "random",
+            Some(Better::LeastConn) => "random two least_conn",
+            Some(Better::LeastTime(_)) => "random two least_time",
+        }
+    }
+
+    fn compared(&self) -> Option<Compared> {
+        self.two.map(|better| match better {
+            Better::LeastConn => Compared::ACTIVE,
+            Better::LeastTime(_) => Compared::TIME,
+        })
+    }
+
+    fn score(&self, weighing: &mut Weighing<'_>, place: usize) -> Option<f64> {
+        let peer = &weighing.set.peers[place];
+        Some(match self.two? {
+            Better::LeastConn => weighing.active(peer) / weighing.weight(peer),
+            Better::LeastTime(metric) => shown_eta(metric, weighing, place),
+        })
+    }
+
     fn knows_backup(&self) -> bool {
         false
     }

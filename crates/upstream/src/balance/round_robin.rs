@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::balance::method::{Balance, Choice, Turn, pay, smooth};
+use crate::balance::method::{Balance, Choice, Compared, Turn, Weighing, pay, smooth};
 use crate::balance::sequence::Sequence;
 use crate::server::Admission;
 
@@ -11,6 +11,27 @@ use crate::server::Admission;
 pub(crate) struct RoundRobin;
 
 impl Balance for RoundRobin {
+    fn name(&self) -> &'static str {
+        "round_robin"
+    }
+
+    fn compared(&self) -> Option<Compared> {
+        Some(Compared { name: "current weight after the choice", highest: true })
+    }
+
+    fn weighs_in_turns(&self) -> bool {
+        true
+    }
+
+    fn score(&self, weighing: &mut Weighing<'_>, place: usize) -> Option<f64> {
+        let Weighing { sets, set, scale, turns, .. } = weighing;
+        let current = match turns.as_mut().filter(|_| Sequence::suits(set)) {
+            Some(turns) => turns.sequence(sets, set).current_weight(set, place),
+            None => set.peers[place].state.current_weight.load(Relaxed),
+        };
+        Some(current as f64 / scale.whole(1) as f64)
+    }
+
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {
         let place = if turn.set.single { only(turn) } else { weighted(turn) };
         place.map_or(Choice::Nobody, Choice::Peer)

@@ -25,6 +25,10 @@ use crate::{
 struct Plain(Method);
 
 impl Balance for Plain {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
     fn choose(&self, turn: &mut Turn<'_>) -> Choice {
         let Turn { sets, set, walk, random, now, .. } = turn;
         self.0.choose(&mut Turn { sets, set, walk, random, now: *now, turns: None })

@@ -84,12 +84,17 @@ fn choice(record: &Record, attempt: &AttemptNote) -> Value {
     let (start, end) = attempt.rivals;
     let rivals = record.rivals.get(usize::from(start)..usize::from(end)).unwrap_or_default();
     let rivals: Vec<Value> = rivals.iter().map(|rival| of_rival(record, rival)).collect();
-    json!({
+    let mut value = json!({
         "method": attempt.method,
+        "backup": attempt.backup,
         "servers": attempt.servers,
         "looked_at": attempt.looked_at,
         "rivals": rivals,
-    })
+    });
+    if !attempt.compared.is_empty() {
+        value["score"] = attempt.compared.into();
+    }
+    value
 }
 
 fn of_rival(record: &Record, rival: &RivalNote) -> Value {
