@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Backend, Reply, Server, Setup, is_nginx, until_some};
+use crate::harness::{Backend, H2Client, Reply, Server, Setup, is_nginx, until_some};
 
 /// A server with records and their API.
 fn setup(http: &str, server: &str) -> Setup {
@@ -284,4 +284,40 @@ fn a_flood_of_errors_leaves_the_slow_ones() {
     let errors = server.api_get("http/request_records/?errors&limit=1000");
     let kept = errors.as_array().unwrap().len();
     assert!((1..200).contains(&kept), "{kept}");
+}
+
+#[test]
+fn streams_and_upgraded_connections_are_recorded_at_their_end() {
+    let backend = Backend::new(|_| {
+        Reply::Custom(Box::new(|stream| {
+            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                        Upgrade: echo\r\n\r\n";
+            let _ = std::io::Write::write_all(stream, head.as_bytes());
+            let _ = std::io::copy(&mut &*stream, &mut std::io::sink());
+        }))
+    });
+    let conf =
+        "server { listen 127.0.0.1:%port%; http2 on; request_records on slow=10m sample=100%;
+        location /api { api; request_records off; }
+        location /up { proxy_pass http://%a%; proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }
+        location / { return 503; } }";
+    let server = Server::http(conf).set("a", backend.address()).start();
+    let mut client = server.client();
+    client.send("GET /up HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    assert_eq!(client.head().status, 101);
+    assert_eq!(server.api_get("http/request_records/"), serde_json::json!([]));
+    drop(client);
+    let listed = |query: &str| {
+        until_some("a record", || {
+            server.api_get(&format!("http/request_records/?{query}")).get(0).cloned()
+        })
+    };
+    let upgraded = listed("location=/up");
+    assert_eq!(upgraded["status"], 101);
+    assert_eq!(upgraded["slow"], false);
+    assert_eq!(H2Client::of(&server).get("/h2").whole().0, 503);
+    let of_stream = listed("status=503");
+    assert_eq!(of_stream["request"], "GET /h2 HTTP/2.0");
+    assert_eq!(record(&server, of_stream["id"].as_str().unwrap())["protocol"], "HTTP/2.0");
 }

@@ -68,7 +68,10 @@ impl Request {
                     written.map_err(|error| self.body_file_failed(&error))?;
                 }
                 Ok(Some(BodyStep::End)) => break,
-                Err(error) => return Err(self.body_failed(error)),
+                Err(error) => {
+                    self.end_wait(wait);
+                    return Err(self.body_failed(error));
+                }
             }
         }
         self.end_wait(wait);
