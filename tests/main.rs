@@ -32,6 +32,7 @@ mod cluster;
 mod command_line;
 mod compression;
 mod conditions;
+mod dashboard;
 mod dav;
 mod degradation;
 mod demo;

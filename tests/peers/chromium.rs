@@ -2,16 +2,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
-
 use super::with_certificate;
-use crate::harness::{Backend, Directory, Reply, Seen, Server, is_nginx, skipped, until};
+use crate::harness::{Backend, Browser, Reply, Seen, Server, is_nginx, until};
 
 /// The deadline of the page. A browser takes seconds to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -49,44 +45,6 @@ const REPORT: [(&str, &str); 12] = [
     ("aborted", "AbortError"),
     ("protocols", ""),
 ];
-
-/// A browser with its own profile, which ends on drop with all of its processes.
-struct Chromium {
-    process: Child,
-    directory: Directory,
-}
-
-impl Chromium {
-    /// None, and a skipped test, without it.
-    fn open(url: &str) -> Option<Self> {
-        let directory = Directory::new();
-        let log = std::fs::File::create(directory.join("log")).unwrap();
-        let mut command = Command::new("chromium");
-        // It refuses to isolate its processes if it is root.
-        command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
-        command.args(["--ignore-certificate-errors", "--no-proxy-server", "--no-first-run"]);
-        command.args(["--disable-background-networking", "--remote-debugging-port=0"]);
-        command.arg(format!("--user-data-dir={}", directory.join("profile").display())).arg(url);
-        command.env("HOME", directory.path()).process_group(0);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let Ok(process) = command.spawn() else {
-            skipped("no chromium");
-            return None;
-        };
-        Some(Self { process, directory })
-    }
-}
-
-impl Drop for Chromium {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            println!("--- the browser's log ---\n{}", self.directory.read("log"));
-        }
-        let group = Pid::from_raw(self.process.id() as i32).unwrap();
-        let _ = kill_process_group(group, Signal::KILL);
-        let _ = self.process.wait();
-    }
-}
 
 /// What the parts of the backend tell each other.
 struct Shared {
@@ -224,7 +182,8 @@ fn a_page_in_a_browser() {
         .file("html/file", vec![b'f'; 50_000])
         .start();
     let url = format!("https://{}/", weir.address("port"));
-    let Some(browser) = Chromium::open(&url) else { return };
+    let Some(browser) = Browser::open() else { return };
+    browser.visit(&url);
     let report = report.recv_timeout(PATIENCE).unwrap_or_else(|_| {
         let log = weir.directory().read("own.log");
         panic!("the page does not report, after\n{log}")

@@ -41,6 +41,7 @@ mod route;
 pub mod serve;
 mod server_name;
 pub mod snapshot;
+mod status_tree;
 pub mod subrequest;
 mod tls;
 mod trace;

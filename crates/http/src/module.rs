@@ -19,6 +19,7 @@ use crate::pass::course::Passing;
 use crate::rejection::Rejection;
 use crate::request::Request;
 use crate::snapshot::{Configuration, Generation};
+use crate::status_tree::Tree;
 use crate::variables::VariableRow;
 
 /// The modules of a server, in order.
@@ -182,6 +183,8 @@ pub struct Module {
     pub(crate) answers_errors: Option<(Enabled, AnswersErrors)>,
     /// The work of the module beside requests, while a configuration is in force.
     pub duties: Option<FindDuties>,
+    /// What the module tells other modules about the instance.
+    pub(crate) status: Option<Tree>,
     /// Runs once after the assembly of the configuration: completes and checks what needs all of it
     /// (zones, upstreams defined after their use), with nginx's messages.
     pub prepare: Option<Preparation>,
@@ -200,6 +203,7 @@ impl Module {
         header_filter: None,
         answers_errors: None,
         duties: None,
+        status: None,
         prepare: None,
     };
 }

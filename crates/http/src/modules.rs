@@ -17,6 +17,7 @@ mod brotli;
 mod brotli_static;
 mod browser;
 mod charset;
+mod dashboard;
 mod dav;
 mod degradation;
 mod echo;
@@ -112,6 +113,7 @@ pub const MODULES: &[&Module] = &[
     &upstream_hc::MODULE,
     &stub_status::MODULE,
     &api::MODULE,
+    &dashboard::MODULE,
     &prometheus::MODULE,
     &empty_gif::MODULE,
     &flv::MODULE, &mp4::MODULE,

@@ -74,6 +74,12 @@ impl Configuration {
         self.routes.servers.iter().map(|server| &**server)
     }
 
+    /// The groups of a side's `upstream` blocks, in order.
+    pub(crate) fn declared_groups(&self, side: Side) -> Vec<Arc<Group>> {
+        let declared = self.shared.upstreams().filter(|upstream| upstream.group.is_declared(side));
+        declared.map(|upstream| Arc::clone(&upstream.group)).collect()
+    }
+
     /// The resolver for the name servers of a `resolver` directive.
     pub(crate) fn resolver(&self, config: &ResolverConfig) -> Option<&Resolver> {
         self.resolvers.iter().find(|resolver| resolver.config() == config)
@@ -153,9 +159,7 @@ impl Snapshot {
 
     /// The groups of a side's `upstream` blocks, in order.
     pub fn declared_groups(&self, side: Side) -> Vec<Arc<Group>> {
-        let upstreams = self.configuration.shared.upstreams();
-        let declared = upstreams.filter(|upstream| upstream.group.is_declared(side));
-        declared.map(|upstream| Arc::clone(&upstream.group)).collect()
+        self.configuration.declared_groups(side)
     }
 
     /// A location of the server with this index, and the server.

@@ -160,7 +160,7 @@ impl Peer {
 
 impl Peer {
     /// Why it takes no requests, or not all.
-    fn reasons(&self, now: Now) -> Vec<&'static str> {
+    pub(crate) fn reasons(&self, now: Now) -> Vec<&'static str> {
         let is = |source: Source| {
             self.heeded.has(source) && self.state.verdicts.of(source) != Health::Good
         };

@@ -10,6 +10,7 @@
 
 use std::future::poll_fn;
 
+use serde_json::Value;
 use weir_conf::{Contexts, Cx, Fault, Local, Node, Settings, Slot, directives};
 use weir_engine::event_loop::on_a_thread;
 use weir_wire::header::Known;
@@ -20,6 +21,7 @@ use crate::core::location::Kind;
 use crate::module::{Handler, Module, Pending, Verdict};
 use crate::rejection::Rejection;
 use crate::request::Request;
+use crate::status_tree::{Question, Tree};
 
 use call::{Answer, Call};
 use failure::Failure;
@@ -32,13 +34,19 @@ mod fields;
 mod general;
 mod keyvals;
 mod latency;
+mod origin;
 mod records;
 mod servers;
 mod upstreams;
 mod zones;
 
-pub(crate) const MODULE: Module =
-    Module { name: "api", tables: &[&Api::table(&API)], content: Some(content), ..Module::NONE };
+pub(crate) const MODULE: Module = Module {
+    name: "api",
+    tables: &[&Api::table(&API)],
+    content: Some(content),
+    status: Some(Tree { read, is_writable }),
+    ..Module::NONE
+};
 
 static API: Slot<Api> = Slot::new();
 
@@ -93,7 +101,8 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
         let writable = request.get(&API).access == Some(Access::Write);
         let mut call = Call::of(request);
-        let answer = match call.check(writable) {
+        let checked = call.check(writable).and_then(|()| origin::check(request));
+        let answer = match checked {
             Ok(()) => match body(request, &call).await {
                 Ok(Ok(body)) => {
                     call.body = body;
@@ -109,6 +118,20 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
             Err(failure) => refuse(request, &call, failure).await,
         }
     })
+}
+
+/// Answers a question of another module.
+fn read(question: &Question) -> (u16, Value) {
+    let call = Call::within(question);
+    match call.answer() {
+        Ok(Answer::Found(value)) => (200, value),
+        Ok(Answer::Created(..) | Answer::Done) => (204, Value::Null),
+        Err(failure) => (failure.status, failure.json("", call.version)),
+    }
+}
+
+fn is_writable(settings: &Settings) -> bool {
+    settings.get(&API).access == Some(Access::Write)
 }
 
 /// Answers a call on another thread, or here if none can be started.

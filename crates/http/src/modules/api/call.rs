@@ -11,6 +11,7 @@ use super::endpoints::{self, Endpoint, VERSIONS};
 use super::failure::Failure;
 use super::{fields, rest};
 use crate::request::Request;
+use crate::status_tree::Question;
 
 /// A call.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub(super) struct Call {
     pub(super) groups: Vec<Arc<Group>>,
     /// The address of the server that accepted the call.
     pub(super) address: String,
+    /// Whether it comes from within, where groups without a zone are shown, too.
+    pub(super) within: bool,
     /// The path up to the version, as requested.
     base: String,
     /// What the path names, or why it names nothing.
@@ -75,8 +78,27 @@ impl Call {
                 false => Vec::new(),
             },
             address,
+            within: false,
             base,
             endpoint,
+        }
+    }
+
+    /// A question from within, as a call of the latest version.
+    pub(super) fn within(question: &Question) -> Self {
+        let path: Vec<String> = question.path.split('/').map(str::to_owned).collect();
+        let version = *VERSIONS.end();
+        Self {
+            method: Method::Get,
+            version,
+            endpoint: endpoints::find(version, &path).map(Some),
+            path,
+            args: question.args.clone(),
+            body: Vec::new(),
+            groups: question.groups.clone(),
+            address: question.address.clone(),
+            within: true,
+            base: String::new(),
         }
     }
 

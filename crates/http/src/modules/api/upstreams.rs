@@ -41,6 +41,7 @@ pub(super) fn named(call: &Call) -> Result<&Arc<Group>, Failure> {
     let group = group.ok_or_else(|| Failure::new(404, "UpstreamNotFound", "upstream not found"))?;
     match group.zone() {
         Some(_) => Ok(group),
+        None if call.within => Ok(group),
         None => Err(Failure::bad("UpstreamStatic", "upstream is static")),
     }
 }

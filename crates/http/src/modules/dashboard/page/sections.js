@@ -1,0 +1,108 @@
+// The other sections, each of which is there only if the server tells of it.
+
+/// Rules about these sections for the list of what is wrong: see RULES.
+const VITAL_RULES = [];
+
+const sections = new Map();
+
+/// Shows a section, or removes it if there is nothing to show.
+function section(id, title, content, isWhole) {
+  let made = sections.get(id);
+  if (!content || !content.length) {
+    made?.element.remove();
+    sections.delete(id);
+    return;
+  }
+  if (!made) {
+    made = { body: h("div") };
+    made.element = h(isWhole ? "section.whole" : "section", { id, tabindex: "-1", "aria-labelledby": `${id}-h` }, h("h2", { id: `${id}-h` }, title), made.body);
+    sections.set(id, made);
+    const order = ORDER.indexOf(id);
+    const next = [...sections.keys()].filter((other) => ORDER.indexOf(other) > order).map((other) => sections.get(other).element);
+    $("more").insertBefore(made.element, next.find((element) => element.parentNode) || null);
+    listSections();
+  }
+  // What somebody is in stays as it is.
+  if (!made.body.contains(document.activeElement)) made.body.replaceChildren(...content);
+}
+
+const ORDER = ["zones", "caches", "limits", "process"];
+const NAMES = { wrong: "What is wrong", traffic: "Traffic", upstreams: "Upstreams", requests: "Requests", zones: "Zones", caches: "Caches", limits: "Limits", process: "Process" };
+
+/// The links to the sections that are there.
+function listSections() {
+  const ids = ["wrong", "traffic", "upstreams", "requests", ...ORDER].filter((id) => $(id));
+  $("nav").replaceChildren(...ids.map((id) => h("a", { href: `#${id}`, id: `nav-${id}` }, NAMES[id])));
+}
+
+function showSections(page) {
+  section("zones", "Zones", showZones(page), true);
+  section("caches", "Caches", showCaches(page));
+  section("limits", "Limits", showLimits(page));
+  section("process", "Process and reloads", showProcess(page));
+}
+
+const ZONE_COLUMNS = [["Zone"], ["Requests", "num"], ["Now", "num.mid"], ["4xx", "num"], ["5xx", "num"], ["Sent", "num.mid"], ["p50", "num.wide"], ["p95", "num.mid"], ["p99", "num"]];
+
+function showZones(page) {
+  const content = [];
+  for (const [path, title] of [["http/server_zones", "Servers"], ["http/location_zones", "Locations"]]) {
+    const zones = Object.entries(page.api[path] || {});
+    if (!zones.length) continue;
+    const earlier = (page.before && page.before.api[path]) || {};
+    const rows = zones.map(([name, zone]) => {
+      const before = earlier[name] || zone;
+      const gain = (pick) => Math.max(0, pick(zone) - pick(before)) / page.seconds;
+      const hist = zone.request_time_hist;
+      const errors = gain((it) => it.responses["5xx"]);
+      const part = (of) => (hist ? millis(quantile(hist, of)) : "–");
+      return h("tr", {}, cells([name, `${rate(gain((it) => it.requests))}/s`, number(zone.processing || 0), number(zone.responses["4xx"]), h("span", { class: errors > 0 ? "is-bad" : null }, number(zone.responses["5xx"])), `${bytes(gain((it) => it.sent))}/s`, part(0.5), part(0.95), part(0.99)], ZONE_COLUMNS));
+    });
+    content.push(h("h3", {}, title), table(`Zones of ${title.toLowerCase()}`, ZONE_COLUMNS, rows));
+    const hist = joined(zones.map(([, zone]) => zone.request_time_hist));
+    if (hist && hist.count) content.push(latency(`All ${title.toLowerCase()}`, hist));
+  }
+  return content;
+}
+
+const CACHE_COLUMNS = [["Cache"], ["Hits", "num"], ["Size", "num"], ["Of", "num"], ["Misses", "num.mid"], ["Expired", "num.wide"], ["Stale", "num.wide"], ["Bypassed", "num.wide"]];
+
+function showCaches(page) {
+  const caches = Object.entries(page.api["http/caches"] || {});
+  if (!caches.length) return [];
+  const rows = caches.map(([name, cache]) => {
+    const count = (state) => (cache[state] || { responses: 0 }).responses;
+    const hits = count("hit") + count("stale") + count("updating") + count("revalidated");
+    const all = hits + count("miss") + count("expired") + count("bypass");
+    return h("tr", {}, cells([`${name}${cache.cold ? " (loading)" : ""}`, percent(hits, all), bytes(cache.size), cache.max_size ? bytes(cache.max_size) : "–", number(count("miss")), number(count("expired")), number(count("stale") + count("updating")), number(count("bypass"))], CACHE_COLUMNS));
+  });
+  return [table("Caches", CACHE_COLUMNS, rows)];
+}
+
+const LIMIT_COLUMNS = [["Limit"], ["Passed", "num"], ["Delayed", "num.mid"], ["Refused", "num"], ["Now", "num"]];
+
+/// What the limits have refused, as [name, count].
+function refusedBy(api) {
+  const all = [...Object.entries(api["http/limit_reqs"] || {}), ...Object.entries(api["http/limit_conns"] || {})];
+  return all.map(([name, counts]) => [name, (counts.rejected || 0) + (counts.exhausted || 0)]);
+}
+
+function showLimits(page) {
+  const limits = [...Object.entries(page.api["http/limit_reqs"] || {}), ...Object.entries(page.api["http/limit_conns"] || {})];
+  if (!limits.length) return [];
+  const now = new Map(page.gains.refused);
+  const rows = limits.map(([name, counts]) => h("tr", {}, cells([name, number(counts.passed || 0), counts.delayed === undefined ? "–" : number(counts.delayed), number((counts.rejected || 0) + (counts.exhausted || 0)), h("span", { class: now.get(name) > 0 ? "is-warn" : null }, `${rate(now.get(name) || 0)}/s`)], LIMIT_COLUMNS)));
+  return [table("Limits", LIMIT_COLUMNS, rows)];
+}
+
+function showProcess(page) {
+  const { nginx, processes } = page.api;
+  if (!nginx) return [];
+  const facts = [
+    ["Configuration", `number ${number(nginx.generation)}, loaded ${span(page.at - Date.parse(nginx.load_timestamp))} ago`],
+    ["Version", `${nginx.build} (nginx ${nginx.version})`],
+    ["Worker", `process ${nginx.pid}, of master ${nginx.ppid}`],
+    ["Workers that died", processes ? number(processes.respawned) : null],
+  ];
+  return [h("dl.facts", {}, facts.filter(([, text]) => text).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]))];
+}

@@ -1,0 +1,116 @@
+//! The state that the page asks for every few seconds: sums over each group, the servers that are
+//! not up, and what the API shows of the rest.
+//!
+//! It grows with the number of groups, and not with that of their servers: the page asks for the
+//! servers of a group only when somebody looks at them.
+
+use serde_json::{Map, Value, json};
+use weir_engine::clock;
+use weir_upstream::{Group, GroupSummary, Now, Unfit};
+
+use super::{Source, history};
+use crate::status_tree::Question;
+
+/// What is taken over from the API. Paths that do not exist are left out.
+const EMBEDDED: &[&str] = &[
+    "nginx",
+    "processes",
+    "connections",
+    "http/requests",
+    "http/server_zones",
+    "http/location_zones",
+    "http/caches",
+    "http/limit_reqs",
+    "http/limit_conns",
+];
+
+/// The maximum number of zones and the like that are shown of each kind, those with the most
+/// requests first: a page with more is not read.
+const MOST_ZONES: usize = 200;
+
+/// The maximum number of servers that are not up in the list of what is wrong. Their number is
+/// always shown.
+const MOST_UNFIT: usize = 200;
+
+/// The state.
+pub(super) fn make(source: &Source) -> Value {
+    let mut api = Map::new();
+    for path in EMBEDDED {
+        let question = Question { path: (*path).to_owned(), ..source.question.clone() };
+        let question = Question { args: Vec::new(), groups: Vec::new(), ..question };
+        if let Some((200, value)) = source.tree.map(|tree| (tree.read)(&question)) {
+            api.insert((*path).to_owned(), bounded(value));
+        }
+    }
+    let now = Now::current();
+    let mut unfit = Unfits { now, shown: Vec::new(), left_out: 0 };
+    let groups = source.question.groups.iter().enumerate();
+    let groups: Vec<Value> = groups.map(|(at, group)| unfit.group(at, group)).collect();
+    json!({
+        "at": clock::msec(),
+        "host": source.hostname,
+        "point": history::now(),
+        "api": api,
+        "groups": groups,
+        "unfit": unfit.shown,
+        "unfit_left_out": unfit.left_out,
+    })
+}
+
+/// An object with at most [`MOST_ZONES`] entries.
+fn bounded(value: Value) -> Value {
+    let Value::Object(map) = value else { return value };
+    if map.len() <= MOST_ZONES {
+        return Value::Object(map);
+    }
+    let mut entries: Vec<_> = map.into_iter().collect();
+    entries.sort_by_key(|(_, value)| std::cmp::Reverse(value["requests"].as_u64()));
+    Value::Object(entries.into_iter().take(MOST_ZONES).collect())
+}
+
+/// The servers that are not up.
+struct Unfits {
+    now: Now,
+    shown: Vec<Value>,
+    left_out: u64,
+}
+
+impl Unfits {
+    /// The row of a group; its servers that are not up are added.
+    fn group(&mut self, at: usize, group: &Group) -> Value {
+        let now = self.now;
+        let summary = group.summary(now, |peer, state, backup| {
+            if self.shown.len() >= MOST_UNFIT {
+                self.left_out += 1;
+            } else {
+                self.shown.push(unfit(at, &Unfit::of(peer, state, backup, now), now));
+            }
+        });
+        let GroupSummary { states, full, backups, backups_up, active, requests, fails, queue } =
+            summary;
+        let queue = queue.map(|queue| [queue.size as u64, queue.max_size as u64, queue.overflows]);
+        json!([
+            group.name(),
+            group.zone().is_some(),
+            states,
+            [backups, backups_up, full],
+            [active, requests, fails, group.kept()],
+            queue,
+        ])
+    }
+}
+
+/// The times are the milliseconds since its beginning, and to its end.
+fn unfit(group: usize, unfit: &Unfit, now: Now) -> Value {
+    let Unfit { id, server, backup, state, reasons, since, until } = unfit;
+    json!([
+        group,
+        id.0,
+        server,
+        state.text(),
+        reasons,
+        since.map(|since| now.millis.saturating_sub(since)),
+        until.map(|until| until.saturating_sub(now.millis)),
+        backup,
+    ])
+}
