@@ -284,9 +284,10 @@ fn changes_by_keys(page: &Page<'_>) {
     focus("Drain");
     keys(&["Enter"]);
     page.shows("#toasts", "drains.");
-    until("the drain by keys", || page.state(0)["drain"] == true);
+    let drains = || (0..2).any(|server| page.state(server)["drain"] == true);
+    until("the drain by keys", drains);
     keys(&["z"]);
-    until("the undo by keys", || page.state(0)["drain"] != true);
+    until("the undo by keys", || !drains());
     keys(&["r"]);
     page.wait("document.activeElement.id === 'request-id'");
     keys(&["Escape", "/", "Escape", "w"]);
@@ -405,4 +406,19 @@ fn the_api_refuses_changes_by_other_sites() {
     assert_eq!(change(&format!("Origin: http://{address}\r\n")).status, 200);
     assert_eq!(change("Sec-Fetch-Site: same-origin\r\n").status, 200);
     assert_eq!(change("").status, 200);
+}
+
+#[test]
+fn the_how_to_shows_a_page_that_may_change_servers() {
+    let page = include_str!("../docs/howto/dashboard.md");
+    let block = page.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+    let conf =
+        format!("server {{ listen 127.0.0.1:%port%; {block} location / {{ return 204; }} }}");
+    let server = Server::http(&conf).start();
+    assert_eq!(server.get("/").status, 204);
+    assert!(server.get("/dash/").text().contains("<title>Weir</title>"));
+    let here: Value = serde_json::from_slice(&server.get("/dash/?here").body).unwrap();
+    assert_eq!(here, json!({ "write": "/api/" }));
+    let state: Value = serde_json::from_slice(&server.get("/dash/?state").body).unwrap();
+    assert!(state["api"]["http/server_zones"]["front"]["responses"]["2xx"].as_u64() >= Some(2));
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{Directory, skipped};
 
 /// The deadline of all waits. A browser takes seconds to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The pause between two looks at a page.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

@@ -7,8 +7,6 @@ use serde_json::Value;
 use weir_conf::Settings;
 use weir_upstream::Group;
 
-use crate::module::Modules;
-
 /// The functions of the module that has the tree.
 #[derive(Clone, Copy)]
 pub(crate) struct Tree {
@@ -30,11 +28,4 @@ pub(crate) struct Question {
     pub(crate) groups: Vec<Arc<Group>>,
     /// The address of the server that was asked.
     pub(crate) address: String,
-}
-
-impl Tree {
-    /// The tree of these modules, if one has it.
-    pub(crate) fn of(modules: Modules) -> Option<Self> {
-        modules.iter().find_map(|module| module.status)
-    }
 }

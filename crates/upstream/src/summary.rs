@@ -58,8 +58,8 @@ pub struct Unfit {
 }
 
 impl Group {
-    /// The sums over the servers of the group, or of its heir. `tell` gets those that are not up, and
-    /// whether they are backup servers.
+    /// The sums over the servers of the group, or of its heir. `tell` gets those that are not up,
+    /// and whether they are backup servers.
     pub fn summary(&self, now: Now, mut tell: impl FnMut(&Peer, PeerStatus, bool)) -> GroupSummary {
         let heir = self.roster().heir();
         if let Some(heir) = heir {

@@ -117,6 +117,11 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     })
 }
 
+/// The module that has the API's tree.
+fn tree(request: &Request) -> Option<Tree> {
+    request.snapshot.modules().iter().find_map(|module| module.status)
+}
+
 /// The type of answers.
 const JSON: &[u8] = b"application/json";
 
@@ -133,7 +138,7 @@ fn is_here(request: &Request) -> bool {
 
 /// The shortest path of a location of this server that takes changes by the API, if there is one.
 fn here(request: &Request) -> Value {
-    let tree = Tree::of(request.snapshot.modules());
+    let tree = tree(request);
     let locations = request.server.locations.iter().flat_map(crate::route::Location::with_nested);
     let writable = locations.filter(|location| {
         let has_path = matches!(location.kind, Kind::Prefix { .. });
@@ -178,7 +183,7 @@ async fn answer(
         None => {
             let snapshot = &request.snapshot;
             let source = Source {
-                tree: Tree::of(snapshot.modules()),
+                tree: tree(request),
                 question: Question {
                     path: String::new(),
                     args: request.args.clone(),

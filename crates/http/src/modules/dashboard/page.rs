@@ -27,6 +27,7 @@ const SCRIPT: &[&str] = &[
     include_str!("page/edits.js"),
     include_str!("page/requests.js"),
     include_str!("page/sections.js"),
+    include_str!("page/vitals.js"),
     include_str!("page/main.js"),
 ];
 

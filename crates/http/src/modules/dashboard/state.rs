@@ -22,6 +22,12 @@ const EMBEDDED: &[&str] = &[
     "http/caches",
     "http/limit_reqs",
     "http/limit_conns",
+    "certificates",
+    "http/acme_certificates",
+    "ssl",
+    "reloads",
+    "loops",
+    "memory",
 ];
 
 /// The maximum number of zones and the like that are shown of each kind, those with the most
@@ -57,9 +63,18 @@ pub(super) fn make(source: &Source) -> Value {
     })
 }
 
-/// An object with at most [`MOST_ZONES`] entries.
+/// An object or a list with at most [`MOST_ZONES`] entries: of certificates, those that expire
+/// soonest.
 fn bounded(value: Value) -> Value {
-    let Value::Object(map) = value else { return value };
+    let map = match value {
+        Value::Object(map) => map,
+        Value::Array(mut list) if list.len() > MOST_ZONES => {
+            list.sort_by_key(|one| one["expires_in"].as_i64());
+            list.truncate(MOST_ZONES);
+            return Value::Array(list);
+        }
+        other => return other,
+    };
     if map.len() <= MOST_ZONES {
         return Value::Object(map);
     }

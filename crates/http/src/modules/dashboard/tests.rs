@@ -1,7 +1,7 @@
 //! The files of the page.
 
 /// Everything that the page consists of.
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     include_str!("page.html"),
     include_str!("page.css"),
     include_str!("page/basics.js"),
@@ -12,6 +12,7 @@ const FILES: [&str; 11] = [
     include_str!("page/edits.js"),
     include_str!("page/requests.js"),
     include_str!("page/sections.js"),
+    include_str!("page/vitals.js"),
     include_str!("page/main.js"),
 ];
 

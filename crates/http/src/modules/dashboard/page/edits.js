@@ -30,6 +30,7 @@ async function learnEdits() {
 
 /// The buttons of a server, as they apply to its state.
 function showActs(known, group, peer) {
+  known.peer = peer;
   const offered = edits.path !== null && group.zone;
   const key = `${offered} ${edits.may} ${peer.state} ${peer.weight}`;
   if (known.actsKey === key) return;
@@ -37,7 +38,7 @@ function showActs(known, group, peer) {
   if (!offered) return known.acts.replaceChildren();
   const of = `${peer.server} of ${group.name}`;
   const button = (text, label, edit) =>
-    h("button", { type: "button", disabled: !edits.may, title: edits.may ? null : edits.note, "aria-label": label, onclick: () => edit(group, peer) }, text);
+    h("button", { type: "button", disabled: !edits.may, title: edits.may ? null : edits.note, "aria-label": label, onclick: () => edit(page.groups.find((it) => it.name === group.name) || group, known.peer) }, text);
   const isOff = peer.state === "down" || peer.state === "draining";
   const held = known.acts.contains(document.activeElement) ? [...known.acts.querySelectorAll("button")].indexOf(document.activeElement) : -1;
   known.acts.replaceChildren(h("div.acts", {},
@@ -54,7 +55,7 @@ function remains(group, peer) {
   return h(up > 0 ? "p" : "p.is-bad", {}, text);
 }
 
-const before = (peer) => (peer.state === "down" ? { down: true } : peer.state === "draining" ? { drain: true } : { down: false });
+const before = (peer) => (peer.state === "down" ? { down: true } : peer.state === "draining" ? { down: false, drain: true } : { down: false, drain: false });
 
 function drain(group, peer) {
   confirmed(`Drain ${peer.server}?`, [h("p", {}, "It gets no new requests. Those that are bound to it by a session still go there, and current ones end as usual."), remains(group, peer)], "Drain",
@@ -68,7 +69,7 @@ function lower(group, peer) {
 
 function raise(group, peer) {
   confirmed(`Let ${peer.server} take requests?`, [h("p", {}, `It takes its share of the requests of ${group.name} again, as far as it is healthy.`)], "Up",
-    () => change(group, peer, { down: false }, before(peer), "takes requests"));
+    () => change(group, peer, { down: false, drain: false }, before(peer), "takes requests"));
 }
 
 function reweigh(group, peer) {

@@ -26,8 +26,8 @@ function section(id, title, content, isWhole) {
   if (!made.body.contains(document.activeElement)) made.body.replaceChildren(...content);
 }
 
-const ORDER = ["zones", "caches", "limits", "process"];
-const NAMES = { wrong: "What is wrong", traffic: "Traffic", upstreams: "Upstreams", requests: "Requests", zones: "Zones", caches: "Caches", limits: "Limits", process: "Process" };
+const ORDER = ["zones", "tls", "caches", "limits", "process"];
+const NAMES = { wrong: "What is wrong", traffic: "Traffic", upstreams: "Upstreams", requests: "Requests", zones: "Zones", tls: "Certificates", caches: "Caches", limits: "Limits", process: "Process" };
 
 /// The links to the sections that are there.
 function listSections() {
@@ -37,6 +37,7 @@ function listSections() {
 
 function showSections(page) {
   section("zones", "Zones", showZones(page), true);
+  section("tls", "Certificates and TLS", showTls(page));
   section("caches", "Caches", showCaches(page));
   section("limits", "Limits", showLimits(page));
   section("process", "Process and reloads", showProcess(page));
@@ -93,16 +94,4 @@ function showLimits(page) {
   const now = new Map(page.gains.refused);
   const rows = limits.map(([name, counts]) => h("tr", {}, cells([name, number(counts.passed || 0), counts.delayed === undefined ? "–" : number(counts.delayed), number((counts.rejected || 0) + (counts.exhausted || 0)), h("span", { class: now.get(name) > 0 ? "is-warn" : null }, `${rate(now.get(name) || 0)}/s`)], LIMIT_COLUMNS)));
   return [table("Limits", LIMIT_COLUMNS, rows)];
-}
-
-function showProcess(page) {
-  const { nginx, processes } = page.api;
-  if (!nginx) return [];
-  const facts = [
-    ["Configuration", `number ${number(nginx.generation)}, loaded ${span(page.at - Date.parse(nginx.load_timestamp))} ago`],
-    ["Version", `${nginx.build} (nginx ${nginx.version})`],
-    ["Worker", `process ${nginx.pid}, of master ${nginx.ppid}`],
-    ["Workers that died", processes ? number(processes.respawned) : null],
-  ];
-  return [h("dl.facts", {}, facts.filter(([, text]) => text).flatMap(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]))];
 }
