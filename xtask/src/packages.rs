@@ -25,6 +25,7 @@ pub(crate) const TESTS: &[Needed] = &[
     ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
     ("php-fpm*", "php-fpm"),
+    ("promtool", "prometheus"),
     ("/usr/lib/python3/dist-packages/flask/app.py", "python3-flask"),
     ("/usr/lib/python3/dist-packages/grpc/__init__.py", "python3-grpcio"),
     ("uwsgi", "uwsgi-core"),

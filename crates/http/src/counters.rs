@@ -1,6 +1,6 @@
 //! The counters of server zones and location zones, as in nginx's API.
 
-use weir_engine::stats::latency::{self, Latency};
+use weir_engine::stats::latency::{self, Exemplar, Latency};
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
 
@@ -52,6 +52,8 @@ pub struct ZoneCounts {
     /// The times from the first byte of requests to the last one of responses, discarded requests
     /// included.
     pub request_time: Latency,
+    /// Requests that stand for others of their bucket, by bucket.
+    pub exemplars: Vec<(usize, Exemplar)>,
 }
 
 /// The server zones of all configurations in use, by name.
@@ -81,8 +83,16 @@ fn reset(family: &'static Family, name: &str) -> bool {
 }
 
 fn read(family: &'static Family) -> Vec<(String, ZoneCounts)> {
-    let zone = |(name, counts): (String, Vec<u64>)| (name, ZoneCounts::of(&counts));
-    family.read().into_iter().map(zone).collect()
+    let zone = |(name, key): (String, Key)| {
+        (name, ZoneCounts { exemplars: key.exemplars(), ..ZoneCounts::of(&key.read()) })
+    };
+    family.keys().into_iter().map(zone).collect()
+}
+
+/// Asks for an exemplar of each bucket of all zones, once.
+pub(crate) fn ask_for_exemplars() {
+    let keys = SERVER_ZONES.keys().into_iter().chain(LOCATION_ZONES.keys());
+    keys.for_each(|(_, key)| key.mark());
 }
 
 impl ZoneCounters {
@@ -101,9 +111,14 @@ impl ZoneCounters {
         self.0.add([(REQUESTS, 1), (PROCESSING, 1)]);
     }
 
-    /// Counts the end of a request.
-    pub(crate) fn end(&self, served: Served) {
-        self.add((PROCESSING, 1_u64.wrapping_neg()), served);
+    /// Counts the end of a request. Returns whether an exemplar is asked for.
+    pub(crate) fn end(&self, served: Served) -> bool {
+        self.add((PROCESSING, 1_u64.wrapping_neg()), served)
+    }
+
+    /// Keeps a request as an exemplar.
+    pub(crate) fn keep_exemplar(&self, id: &str, micros: u64) {
+        self.0.keep_exemplar(latency::bucket(micros), Exemplar::now(id, micros));
     }
 
     /// Counts a request that is no longer processed, without an end.
@@ -111,21 +126,22 @@ impl ZoneCounters {
         self.0.sub(PROCESSING, 1);
     }
 
-    /// Counts a request without [`ZoneCounters::begin`].
-    pub(crate) fn count(&self, served: Served) {
-        self.add((REQUESTS, 1), served);
+    /// Counts a request without [`ZoneCounters::begin`]. Returns whether an exemplar is asked for.
+    pub(crate) fn count(&self, served: Served) -> bool {
+        self.add((REQUESTS, 1), served)
     }
 
     #[inline]
-    fn add(&self, first: (usize, u64), served: Served) {
+    fn add(&self, first: (usize, u64), served: Served) -> bool {
         let Served { received, sent, status, micros } = served;
         let last = match status {
             Some(code) => RESPONSE + status::place(code),
             None => DISCARDED,
         };
-        let bucket = TIME + latency::bucket(micros);
-        let time = (TIME + latency::BUCKETS, micros);
-        self.0.add([first, (RECEIVED, received), (SENT, sent), (last, 1), (bucket, 1), time]);
+        let bucket = latency::bucket(micros);
+        let (received, sent) = ((RECEIVED, received), (SENT, sent));
+        let time = [(TIME + bucket, 1), (TIME + latency::BUCKETS, micros)];
+        self.0.add_marked([first, received, sent, (last, 1), time[0], time[1]], 1 << bucket)
     }
 }
 
@@ -139,6 +155,7 @@ impl ZoneCounts {
             received: counts[RECEIVED],
             sent: counts[SENT],
             request_time: Latency::of(&counts[TIME..]),
+            exemplars: Vec::new(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The counters of each peer of a group with a `zone`: those of nginx's API, and more.
 
-use weir_engine::stats::latency::{self, Latency};
+use weir_engine::stats::latency::{self, Exemplar, Latency};
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
 
@@ -81,6 +81,8 @@ pub struct PeerCounts {
     pub responses: Responses,
     /// The times to the last byte.
     pub response_time: Latency,
+    /// Attempts that stand for others of their bucket of `response_time`, by bucket.
+    pub exemplars: Vec<(usize, Exemplar)>,
     /// The times to the end of the head.
     pub header_time: Latency,
     /// The times to connect, TLS included.
@@ -99,24 +101,36 @@ impl Counters {
     }
 
     #[inline]
-    pub(crate) fn count(&self, exchanged: Exchanged) {
+    pub(crate) fn count(&self, exchanged: Exchanged) -> bool {
         let Exchanged { sent, received, response, connect } = exchanged;
         if let Some(time) = connect {
             self.count_connection(time);
         }
         let (sent, received) = ((SENT, sent), (RECEIVED, received));
         let Some(Answered { status, header, time }) = response else {
-            return self.0.add([sent, received]);
+            self.0.add([sent, received]);
+            return false;
         };
-        self.0.add([
+        let bucket = latency::bucket(time);
+        let amounts = [
             sent,
             received,
             (RESPONSE + status::place(status), 1),
-            (RESPONSE_TIME + latency::bucket(time), 1),
+            (RESPONSE_TIME + bucket, 1),
             (RESPONSE_TIME + latency::BUCKETS, time),
             (HEADER_TIME + latency::bucket(header), 1),
             (HEADER_TIME + latency::BUCKETS, header),
-        ]);
+        ];
+        self.0.add_marked(amounts, 1 << bucket)
+    }
+
+    pub(crate) fn keep_exemplar(&self, id: &str, micros: u64) {
+        self.0.keep_exemplar(latency::bucket(micros), Exemplar::now(id, micros));
+    }
+
+    /// Asks for an exemplar of each bucket, once.
+    pub(crate) fn ask_for_exemplars(&self) {
+        self.0.mark();
     }
 
     /// Counts a new connection. Most attempts use a kept one.
@@ -157,6 +171,7 @@ impl Counters {
             received: counts[RECEIVED],
             responses: Responses::from_places(&counts[RESPONSE..RESPONSE_TIME]),
             response_time: Latency::of(&counts[RESPONSE_TIME..]),
+            exemplars: self.0.exemplars(),
             header_time: Latency::of(&counts[HEADER_TIME..]),
             connect_time: Latency::of(&counts[CONNECT_TIME..]),
             failures: by_reason(REASONS.map(|(name, _)| name), &counts[FAILURE..]),

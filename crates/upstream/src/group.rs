@@ -18,6 +18,7 @@ use crate::{
     },
     clock::Now,
     config::GroupConfig,
+    counters::Counters,
     findings::Others,
     group_counters::GroupCounters,
     keepalive::KeptCount,
@@ -228,6 +229,13 @@ impl Group {
         self.peers().iter().for_each(|peer| peer.reset_counts(now));
         self.queue.iter().for_each(|queue| queue.reset());
         self.counters.iter().for_each(GroupCounters::reset);
+    }
+
+    /// Asks for an exemplar of each bucket of its peers' response times, once.
+    pub fn ask_for_exemplars(&self) {
+        let peers = self.peers();
+        let counted = peers.iter().filter_map(|peer| peer.counters.as_ref());
+        counted.for_each(Counters::ask_for_exemplars);
     }
 
     /// The store of `sticky learn`.

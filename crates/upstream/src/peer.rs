@@ -157,12 +157,16 @@ impl Peer {
         self.state.downtime.read(now.millis)
     }
 
-    /// Counts the result of an attempt.
+    /// Counts the result of an attempt. Returns whether an exemplar is asked for.
     #[inline]
-    pub fn count(&self, exchanged: Exchanged) {
-        if let Some(counters) = &self.counters {
-            counters.count(exchanged);
-        }
+    pub fn count(&self, exchanged: Exchanged) -> bool {
+        self.counters.as_ref().is_some_and(|counters| counters.count(exchanged))
+    }
+
+    /// Keeps an attempt as an exemplar, by the id of its request and the microseconds to its last
+    /// byte.
+    pub fn keep_exemplar(&self, id: &str, micros: u64) {
+        self.counters.iter().for_each(|counters| counters.keep_exemplar(id, micros));
     }
 
     /// Counts a failed attempt; `retried` if another one follows. `stale` if it used a kept

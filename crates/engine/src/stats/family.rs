@@ -17,6 +17,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use super::latency::Exemplar;
+
 /// Keys with the same kinds of counters, by name.
 #[derive(Debug)]
 pub struct Family {
@@ -39,6 +41,8 @@ struct Counted {
     /// index.
     serial: u64,
     sums: Mutex<Sums>,
+    /// The latest exemplar of each bucket for which one was asked.
+    exemplars: Mutex<BTreeMap<usize, Exemplar>>,
 }
 
 #[derive(Default)]
@@ -115,11 +119,15 @@ impl Family {
         lock(&self.keys).get(name).and_then(Weak::upgrade).map(Key)
     }
 
+    /// All living named keys in order.
+    pub fn keys(&'static self) -> Vec<(String, Key)> {
+        let keys: Vec<_> = lock(&self.keys).values().filter_map(Weak::upgrade).map(Key).collect();
+        keys.into_iter().filter_map(|key| Some((key.0.name.clone()?, key))).collect()
+    }
+
     /// All living named keys in order, with their counters.
     pub fn read(&'static self) -> Vec<(String, Vec<u64>)> {
-        let keys: Vec<_> = lock(&self.keys).values().filter_map(Weak::upgrade).map(Key).collect();
-        let read = |key: Key| Some((key.0.name.clone()?, key.read()));
-        keys.into_iter().filter_map(read).collect()
+        self.keys().into_iter().map(|(name, key)| (name, key.read())).collect()
     }
 }
 
@@ -156,6 +164,16 @@ impl Key {
                 marks.store(u64::MAX, Relaxed);
             }
         }
+    }
+
+    /// Keeps the exemplar of a bucket, in the place of an earlier one.
+    pub fn keep_exemplar(&self, bucket: usize, exemplar: Exemplar) {
+        lock(&self.0.exemplars).insert(bucket, exemplar);
+    }
+
+    /// The exemplars by bucket.
+    pub fn exemplars(&self) -> Vec<(usize, Exemplar)> {
+        lock(&self.0.exemplars).iter().map(|(bucket, it)| (*bucket, it.clone())).collect()
     }
 
     /// Subtracts from a counter, for counts of current things.
@@ -265,7 +283,14 @@ impl Counted {
             places.next - 1
         });
         places.serial += 1;
-        Self { family, name, place, serial: places.serial, sums: Mutex::default() }
+        Self {
+            family,
+            name,
+            place,
+            serial: places.serial,
+            sums: Mutex::default(),
+            exemplars: Mutex::default(),
+        }
     }
 }
 

@@ -49,6 +49,24 @@ pub fn bucket(micros: u64) -> usize {
     first + usize::from(micros > PADDED[first]) + usize::from(micros > PADDED[first + 1])
 }
 
+/// One of the times of a bucket, with the request that took it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exemplar {
+    /// The id of the request.
+    pub id: String,
+    /// Microseconds.
+    pub micros: u64,
+    /// When it ended, in milliseconds since 1970.
+    pub ended: u64,
+}
+
+impl Exemplar {
+    /// A request that ends now.
+    pub fn now(id: &str, micros: u64) -> Self {
+        Self { id: id.to_owned(), micros, ended: crate::clock::msec() }
+    }
+}
+
 /// The counts of a histogram.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latency {

@@ -14,7 +14,8 @@ pub(crate) const MODULE: Module = Module {
 static VHOST_TRAFFIC_STATUS: Slot<VhostTrafficStatus> = Slot::new();
 
 directives! {
-    /// The directives of nginx-module-vts. They have no effect; use `status_zone` and `api`.
+    /// The directives of nginx-module-vts. They have no effect; use `status_zone`, `prometheus` and
+    /// `api`.
     pub(crate) struct VhostTrafficStatus as Unused in [http, server, location] {
         "vhost_traffic_status" [any]: "..." => ignore,
         "vhost_traffic_status_average_method" [any]: "..." => ignore,
@@ -43,10 +44,17 @@ directives! {
     }
 }
 
-fn ignore(_: &mut Unused, _: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
-    cx.no_effect(
-        "\"vhost_traffic_status\" directives have no effect, use \"status_zone\" and \"api\" \
-         instead",
-    );
+fn ignore(_: &mut Unused, node: &Node, cx: &mut Cx<'_>) -> Result<(), Fault> {
+    let name = node.name.text();
+    let instead = match name.strip_prefix("vhost_traffic_status").unwrap_or_default() {
+        "_zone" => "\"status_zone\" in each server and \"zone\" in each upstream",
+        "_display" | "_display_format" => "\"prometheus\" or \"api\"",
+        "_filter_by_set_key" => "\"status_zone\" in locations",
+        "_limit" | "_limit_traffic" | "_limit_traffic_by_set_key" => {
+            "\"limit_req\" and \"limit_conn\""
+        }
+        _ => "\"status_zone\", \"prometheus\" and \"api\"",
+    };
+    cx.no_effect(format!("\"{name}\" has no effect, use {instead} instead"));
     Ok(())
 }

@@ -100,7 +100,6 @@ impl Attempts {
     /// Resets everything, and keeps the memory.
     #[inline]
     pub(crate) fn reset(&mut self) {
-        self.count();
         let Self {
             scheme,
             shown,
@@ -126,20 +125,34 @@ impl Attempts {
         cache.reset();
     }
 
-    /// Adds the attempts to the counters of their peers.
+    /// Adds the attempts to the counters of their peers, before they are reset. Returns whether an
+    /// exemplar is asked for.
     #[inline]
-    fn count(&self) {
+    pub(crate) fn count(&self) -> bool {
+        let mut asked = false;
         for (_, attempt) in &self.list {
             if let Asked::Peer(peer) = &attempt.asked {
                 let Attempt { status, connects, connect, header, response, .. } = *attempt;
                 // A status without a head is not the peer's.
                 let answered = |(header, time)| Answered { status, header, time };
-                peer.count(Exchanged {
+                asked |= peer.count(Exchanged {
                     sent: attempt.sent,
                     received: attempt.received,
                     response: header.zip(response).map(answered),
                     connect: if connects { connect } else { None },
                 });
+            }
+        }
+        asked
+    }
+
+    /// Keeps the request with this id as an exemplar of the peers that have answered.
+    pub(crate) fn keep_exemplars(&self, id: &str) {
+        for (_, attempt) in &self.list {
+            if let (Asked::Peer(peer), Some(_), Some(time)) =
+                (&attempt.asked, attempt.header, attempt.response)
+            {
+                peer.keep_exemplar(id, time);
             }
         }
     }
@@ -279,7 +292,7 @@ impl Attempts {
 impl Drop for Attempts {
     /// Counts for a request whose memory is not reused.
     fn drop(&mut self) {
-        self.count();
+        let _ = self.count();
     }
 }
 

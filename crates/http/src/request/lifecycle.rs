@@ -116,6 +116,7 @@ impl Request {
     /// Ends the request: its memory is kept for reuse, and its exchange returned.
     pub(crate) fn retire(mut self: Box<Self>) -> Option<Exchange> {
         let sink = self.client.replace_sink(Sink::Discard);
+        self.count_attempts();
         self.forget();
         spare::leave_request(self);
         match sink {

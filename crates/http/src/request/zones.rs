@@ -1,6 +1,7 @@
 //! Counting a request in its zones (`status_zone`).
 
 use super::{Origin, Processing, Request};
+use crate::core::status_zone::Zones;
 use crate::counters::Served;
 
 impl Request {
@@ -30,19 +31,44 @@ impl Request {
             micros: self.start.elapsed_micros(),
         };
         let zones = &self.location.usual.zones;
-        match (&mut self.processing, &zones.server) {
+        let mut asked = match (&mut self.processing, &zones.server) {
             (Some(processing), Some(_)) => {
                 processing.open = false;
-                if let Some(zone) = processing.zone() {
-                    zone.end(served);
-                }
+                processing.zone().is_some_and(|zone| zone.end(served))
             }
             // Its head was refused.
             (_, Some(zone)) => zone.count(served),
-            (_, None) => {}
-        }
+            (_, None) => false,
+        };
         if let Some(zone) = &zones.location {
-            zone.count(served);
+            asked |= zone.count(served);
         }
+        if asked {
+            self.keep_in_zones(served.micros);
+        }
+    }
+
+    /// Keeps the request as an exemplar of its zones.
+    #[cold]
+    fn keep_in_zones(&self, micros: u64) {
+        let id = self.id();
+        let Zones { server, location, .. } = &self.location.usual.zones;
+        for zone in [server, location].into_iter().flatten() {
+            zone.keep_exemplar(&id, micros);
+        }
+    }
+
+    /// Counts the attempts of the request for the servers that it has asked.
+    pub(crate) fn count_attempts(&self) {
+        if self.attempts.count() {
+            self.keep_in_servers();
+        }
+    }
+
+    /// Keeps the request as an exemplar of these servers.
+    #[cold]
+    fn keep_in_servers(&self) {
+        let id = self.id();
+        self.attempts.keep_exemplars(&id);
     }
 }

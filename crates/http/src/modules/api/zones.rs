@@ -119,8 +119,7 @@ fn named<T>(zones: Vec<(String, T)>, name: &str) -> Option<T> {
 }
 
 fn server(counts: &ZoneCounts, version: u8) -> Value {
-    let ZoneCounts { processing, requests, responses, discarded, received, sent, request_time } =
-        counts;
+    let ZoneCounts { processing, requests, responses, discarded, received, sent, .. } = counts;
     let mut shown = json!({
         "processing": processing,
         "requests": requests,
@@ -130,7 +129,7 @@ fn server(counts: &ZoneCounts, version: u8) -> Value {
         "sent": sent,
     });
     if version >= 9 {
-        shown["request_time_hist"] = latency::show(request_time);
+        shown["request_time_hist"] = latency::show(&counts.request_time);
     }
     shown
 }

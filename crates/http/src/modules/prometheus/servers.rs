@@ -202,14 +202,16 @@ fn reasons(servers: &[Server<'_>], out: &mut Exposition) {
 }
 
 fn times(servers: &[Server<'_>], out: &mut Exposition) {
-    let response = servers.iter().map(|(labels, it)| (labels, &it.counts.response_time));
+    let response = servers
+        .iter()
+        .map(|(labels, it)| (labels, &it.counts.response_time, it.counts.exemplars.as_slice()));
     let header = servers.iter().map(|(labels, it)| (labels, &it.counts.header_time));
     let connect = servers.iter().map(|(labels, it)| (labels, &it.counts.connect_time));
     let family = (
         "weir_http_upstream_server_response_duration_seconds",
         "The time from the beginning of an attempt to the last byte of the response.",
     );
-    latency::write(out, family, response);
+    latency::write_with(out, family, response);
     let family = (
         "weir_http_upstream_server_header_duration_seconds",
         "The time from the beginning of an attempt to the end of the response's head.",

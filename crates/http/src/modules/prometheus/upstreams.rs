@@ -1,7 +1,7 @@
 //! Upstreams with a `zone`: the group as a whole. Its servers are in [`servers`].
 
 use weir_upstream::GroupView;
-use weir_wire::exposition::{Exposition, Labels, Value};
+use weir_wire::exposition::{Exposition, Format, Labels, Value};
 
 use super::{latency, servers};
 use crate::metrics::Source;
@@ -98,4 +98,7 @@ pub(super) fn collect(source: &Source, out: &mut Exposition) {
         queues.map(|upstream| (&upstream.labels, &upstream.view.counts.queue_time)),
     );
     servers::collect(&upstreams, out);
+    if out.format() == Format::OpenMetrics {
+        source.groups.iter().for_each(|group| group.ask_for_exemplars());
+    }
 }

@@ -1,9 +1,9 @@
 //! Server zones and location zones (`status_zone`).
 
-use weir_wire::exposition::{Exposition, Labels};
+use weir_wire::exposition::{Exposition, Format, Labels};
 
 use super::{latency, responses};
-use crate::counters::{ZoneCounts, location_zones, server_zones};
+use crate::counters::{ZoneCounts, ask_for_exemplars, location_zones, server_zones};
 use crate::metrics::Source;
 
 /// A family: its name and its description.
@@ -75,6 +75,9 @@ pub(super) fn collect(_: &Source, out: &mut Exposition) {
     }
     write(out, &SERVER, &servers);
     write(out, &LOCATION, &labelled(location_zones()));
+    if out.format() == Format::OpenMetrics {
+        ask_for_exemplars();
+    }
 }
 
 fn labelled(zones: Vec<(String, ZoneCounts)>) -> Vec<(Labels, ZoneCounts)> {
@@ -99,6 +102,8 @@ fn write(out: &mut Exposition, families: &Families, zones: &[(Labels, ZoneCounts
     let of_zones = || zones.iter().map(|(labels, counts)| (labels, &counts.responses));
     responses::by_class(out, families.classes, of_zones());
     responses::by_status(out, families.statuses, of_zones());
-    let times = zones.iter().map(|(labels, counts)| (labels, &counts.request_time));
-    latency::write(out, families.time, times);
+    let times = zones
+        .iter()
+        .map(|(labels, counts)| (labels, &counts.request_time, counts.exemplars.as_slice()));
+    latency::write_with(out, families.time, times);
 }
