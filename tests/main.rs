@@ -91,6 +91,7 @@ mod rewrite;
 mod scgi;
 mod server_load;
 mod server_names;
+mod service;
 mod shortage;
 mod slice;
 mod sticky;

@@ -5,14 +5,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::scratch::Scratch;
 use crate::{Failure, cargo, release};
 
 mod layout;
 
 use layout::{Choice, Places};
 
-/// The folder of man pages of unpackaged programs.
-const MAN_PAGE: &str = "/usr/local/share/man/man8/weir.8";
+/// What the program writes about itself (`--manual`), and the places for unpackaged programs.
+const MANUAL: [(&str, &str); 5] = [
+    ("weir.8", "/usr/local/share/man/man8/weir.8"),
+    ("weir.conf.5", "/usr/local/share/man/man5/weir.conf.5"),
+    ("weir.bash", "/usr/local/share/bash-completion/completions/weir"),
+    ("_weir", "/usr/local/share/zsh/site-functions/_weir"),
+    ("weir.fish", "/usr/local/share/fish/vendor_completions.d/weir.fish"),
+];
 /// The unit's path, in systemd's folder for the administrator.
 const UNIT: &str = "/etc/systemd/system/weir.service";
 /// The log rotation's path.
@@ -20,7 +27,7 @@ const ROTATIONS: &str = "/etc/logrotate.d";
 
 /// The files of the configuration. An existing file is kept, and the shipped one is written beside
 /// it with this suffix.
-const CONF_FILES: [&str; 7] = [
+pub(crate) const CONF_FILES: [&str; 7] = [
     "nginx.conf",
     "proxy.conf",
     "mime.types",
@@ -49,13 +56,24 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     };
     let places = Places::of(&program)?;
     let destination = std::env::var_os("DESTDIR").unwrap_or_default();
-    Installation { program, places, destination: destination.into() }.install()
+    let scratch = Scratch::new("manual")?;
+    let manual = manual_of(&program, &scratch)?;
+    Installation { program, places, manual, destination: destination.into() }.install()
+}
+
+/// Has the program write its man pages and completions, and returns their folder.
+pub(crate) fn manual_of(program: &Path, scratch: &Scratch) -> Result<PathBuf, Failure> {
+    let folder = scratch.folder("manual")?;
+    cargo::succeed(Command::new(program).arg("--manual").arg(&folder))?;
+    Ok(folder)
 }
 
 /// An installation and its destination.
 struct Installation {
     program: PathBuf,
     places: Places,
+    /// The folder of man pages and completions.
+    manual: PathBuf,
     /// The folder that stands for `/`; empty for `/` itself.
     destination: PathBuf,
 }
@@ -79,7 +97,11 @@ impl Installation {
                 self.make_folder(parent)?;
             }
         }
-        self.put(MAN_PAGE, self.packaged("weir.8")?.as_bytes(), FILE)?;
+        for (name, place) in MANUAL {
+            let from = self.manual.join(name);
+            let text = std::fs::read(&from).map_err(|e| format!("{}: {e}", from.display()))?;
+            self.put(place, &text, FILE)?;
+        }
         self.put(UNIT, self.packaged("weir.service")?.as_bytes(), FILE)?;
         self.rotate_logs()
     }
@@ -205,7 +227,6 @@ fn version_of(program: &Path) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scratch::Scratch;
 
     const VERSION: &str = "configure arguments: --prefix=/etc/nginx --sbin-path=/usr/sbin/weir \
         --conf-path=/etc/nginx/nginx.conf --error-log-path=/var/log/nginx/error.log \
@@ -215,7 +236,11 @@ mod tests {
     fn installation(scratch: &Scratch) -> Installation {
         let program = scratch.write("built", b"program").unwrap();
         let places = Places::read(VERSION).unwrap();
-        Installation { program, places, destination: scratch.folder("root").unwrap() }
+        let manual = scratch.folder("manual").unwrap();
+        for (name, _) in MANUAL {
+            std::fs::write(manual.join(name), name).unwrap();
+        }
+        Installation { program, places, manual, destination: scratch.folder("root").unwrap() }
     }
 
     #[test]
@@ -232,11 +257,11 @@ mod tests {
         assert!(conf.contains(" /run/nginx.pid;") && !conf.contains("logs/"), "{conf}");
         read("etc/nginx/mime.types.default");
         let unit = read("etc/systemd/system/weir.service");
-        assert!(unit.contains("PIDFile=/run/nginx.pid\n") && !unit.contains('@'), "{unit}");
+        assert!(unit.contains("ExecStart=/usr/sbin/weir ") && !unit.contains("@P"), "{unit}");
         let rotation = read("etc/logrotate.d/weir");
         assert!(rotation.contains("/var/log/nginx/*.log {") && !rotation.contains('@'));
-        let page = read("usr/local/share/man/man8/weir.8");
-        assert!(page.contains("instead of /etc/nginx/nginx.conf") && !page.contains('@'));
+        assert_eq!(read("usr/local/share/man/man8/weir.8"), "weir.8");
+        assert_eq!(read("usr/local/share/zsh/site-functions/_weir"), "_weir");
         let program = installation.destination.join("usr/sbin/weir");
         assert_eq!(std::fs::metadata(program).unwrap().permissions().mode() & 0o777, PROGRAM);
         assert!(installation.destination.join("var/cache/nginx").is_dir());

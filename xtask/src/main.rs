@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask` with one of `test`, `compare`, `release`, `install`,
+//! The project's chores: `cargo xtask` with one of `test`, `compare`, `release`, `install`, `package`,
 //! `bench`, `balancing`, `instructions`, `nginx-tests`, `cache-tests`, `h2spec`, `docs`, `fuzz`.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "chores print their results")]
@@ -14,6 +14,7 @@ mod h2spec;
 mod install;
 mod instructions;
 mod nginx_tests;
+mod package;
 mod packages;
 mod release;
 mod scratch;
@@ -39,6 +40,8 @@ usage: cargo xtask CHORE
                             builds the server for the places that nginx's `configure` would be
                             told, or those of an installed nginx, and installs it below DESTDIR;
                             --quick leaves the training out
+  package [--quick|--debug|--binary=PROGRAM] [--into=DIR]
+                            the Debian packages weir and weir-dbgsym, in target/debian
   bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Some((&"compare", rest)) => compare::run(rest),
         Some((&"release", [])) => release::run(),
         Some((&"install", rest)) => install::run(rest),
+        Some((&"package", rest)) => package::run(rest),
         Some((&"bench", ["attacks", rest @ ..])) => attacks::run(rest),
         Some((&"bench", rest)) => bench::run(rest),
         Some((&"balancing", [])) => balancing(),

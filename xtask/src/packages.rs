@@ -41,6 +41,14 @@ pub(crate) const COMPARE: &[Needed] = &[
     ("uwsgi_python3", "uwsgi-plugin-python3"),
 ];
 
+/// For packages.
+pub(crate) const PACKAGE: &[Needed] = &[
+    ("dpkg-deb", "dpkg"),
+    ("dpkg-shlibdeps", "dpkg-dev"),
+    ("objcopy", "binutils"),
+    ("git", "git"),
+];
+
 /// For load: the backend, the generator, certificates.
 pub(crate) const LOAD: &[Needed] =
     &[("nginx", "nginx"), ("wrk", "wrk"), ("h2load", "nghttp2-client"), ("openssl", "openssl")];

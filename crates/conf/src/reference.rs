@@ -32,6 +32,36 @@ pub fn page<'a>(
     out
 }
 
+/// The same for a man page, in troff's language and shorter: syntax, default and context of each
+/// directive, and what it does.
+pub fn manual(tables: &[&Table]) -> String {
+    let mut out = String::new();
+    for table in tables {
+        for (name, row) in table.rows().filter(|(_, row)| !table.is_pending(row)) {
+            let end = ending(row);
+            let space = if row.syntax.is_empty() { "" } else { " " };
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, ".TP\n\\fB{name}\\fR{space}{}{end}", troff(row.syntax));
+            let _ = writeln!(out, "In {}.", table.contexts_of(row));
+            if let Some(default) = (row.default)().filter(|default| !default.is_empty()) {
+                let _ = writeln!(out, "Default: {}.", troff(&default));
+            }
+            for line in row.doc.iter().map(|line| line.trim()) {
+                // A line that begins with a dot or a quote would be a request.
+                let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+                let line = if line.is_empty() { ".sp".to_owned() } else { troff(line) };
+                let _ = writeln!(out, "{guard}{line}");
+            }
+        }
+    }
+    out
+}
+
+/// Text as troff takes it, without the marks of code.
+fn troff(text: &str) -> String {
+    text.replace('\\', "\\e").replace('-', "\\-").replace('`', "")
+}
+
 /// The words in the description of a row whose directive is read and checked, and changes nothing.
 const NO_EFFECT: &str = "Has no effect";
 
@@ -65,12 +95,17 @@ pub fn pending_names(tables: &[&'static Table]) -> Vec<String> {
     names
 }
 
-fn directive(out: &mut String, name: &str, row: &Row, contexts: Contexts) {
-    let end = match row.body {
+/// What ends a directive.
+fn ending(row: &Row) -> &'static str {
+    match row.body {
         Body::None => ";",
         _ if row.syntax.ends_with('}') => "",
         _ => " { ... }",
-    };
+    }
+}
+
+fn directive(out: &mut String, name: &str, row: &Row, contexts: Contexts) {
+    let end = ending(row);
     let space = if row.syntax.is_empty() { "" } else { " " };
     let default = (row.default)().filter(|default| !default.is_empty());
     let default = default.map_or_else(|| "—".to_owned(), |value| format!("`{name} {value};`"));

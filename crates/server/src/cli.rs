@@ -7,6 +7,10 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use weir_conf::Layout;
 
+pub(crate) mod words;
+
+use words::{LETTERS, WORDS};
+
 /// The argument of `-s`: a command to the running master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -161,39 +165,43 @@ impl Options {
 /// The text of `-h`.
 pub(crate) fn help(program: &str) -> String {
     let indent = " ".repeat("Usage: ".len() + program.len() + 1);
-    let layout = Layout::built();
-    format!(
+    let mut text = format!(
         "Usage: {program} [-?hvVtTq] [-s signal] [-p prefix]
-{indent}[-e filename] [-c filename] [-g directives]
-       {program} demo [cluster [seconds]]
-       {program} ha init|join|leave|forget|peers|status|show|drill
-       {program} adopt [--back] [--dry-run] [--anyway]
-       {program} top [--once] [--interval=seconds] [url]
+{indent}[-e filename] [-c filename] [-g directives]\n"
+    );
+    for word in &WORDS {
+        text.push_str(&format!("       {program} {} {}\n", word.name, word.synopsis));
+    }
+    text.push_str("\nOptions:\n");
+    for option in &LETTERS {
+        let value = option.value.map(|value| format!(" {}", value.name())).unwrap_or_default();
+        let spellings = option.also.iter().map(|also| format!(",{also}")).collect::<String>();
+        let option_text = format!("-{}{spellings}{value}", option.letter);
+        text.push_str(&format!("  {option_text:<14}: {}\n", option.about));
+    }
+    text.push('\n');
+    for word in &WORDS {
+        text.push_str(&format!("  {:<14}: {}\n", word.name, word.about));
+        if word.name == "demo" {
+            for (next, about) in word.next {
+                text.push_str(&format!("  {:<14}: {about}\n", format!("{} {next}", word.name)));
+            }
+        }
+    }
+    text.push('\n');
+    with_places(&text, program)
+}
 
-Options:
-  -?,-h,--help  : this help
-  -v,--version  : show version and exit
-  -V            : show version and configure options then exit
-  -t            : test configuration and exit
-  -T            : test configuration, dump it and exit
-  -q            : suppress non-error messages during configuration testing
-  -s signal     : send signal to a master process: stop, quit, reopen, reload
-  -p prefix     : set prefix path (default: {prefix})
-  -e filename   : set error log file (default: {error_log})
-  -c filename   : set configuration file (default: {conf})
-  -g directives : set global directives out of configuration file
-
-  demo          : show two small web servers behind {program}, without touching any file
-  demo cluster  : show how a cluster loses, gains and drains servers under load
-  ha            : the pair of balancers: who holds an address, and a drill
-  adopt         : take this host over from nginx while it serves, or give it back
-  top           : show what happens in a running server, by its API
-
-",
-        prefix = format_args!("{}/", layout.prefix),
-        error_log = layout.error_log_path,
-        conf = layout.conf_path,
-    )
+/// A text with the program's name and the paths of this build.
+pub(crate) fn with_places(text: &str, program: &str) -> String {
+    let layout = Layout::built();
+    text.replace("@PROGRAM@", program)
+        .replace("@PREFIX@", &format!("{}/", layout.prefix))
+        .replace("@ERROR_LOG@", layout.error_log_path)
+        .replace("@ACCESS_LOG@", layout.http_log_path)
+        .replace("@PID@", layout.pid_path)
+        .replace("@CONF@", layout.conf_path)
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(test)]
@@ -214,6 +222,28 @@ mod tests {
         assert_eq!(options.globals.as_deref(), Some(OsStr::new("pid x;")));
         assert_eq!(parse(&["-squit"]).unwrap().command, Some(Command::Quit));
         assert_eq!(parse(&["-"]).unwrap(), Options::default());
+    }
+
+    /// `-h`, the man page and the completion know what is parsed, and no more.
+    #[test]
+    fn the_table_has_every_option() {
+        for letter in ('!'..='~').filter(|letter| *letter != '-') {
+            let known = LETTERS.iter().find(|option| {
+                option.letter == letter || option.also.contains(&format!("-{letter}").as_str())
+            });
+            let value = match known.and_then(|option| option.value) {
+                Some(words::Value::Command) => "quit",
+                Some(_) => "x",
+                None => "",
+            };
+            assert_eq!(parse(&[&format!("-{letter}{value}")]).is_ok(), known.is_some(), "{letter}");
+            if known.is_some_and(|option| option.value.is_some()) {
+                assert!(parse(&[&format!("-{letter}")]).is_err(), "-{letter} takes no value");
+            }
+        }
+        for (command, _) in words::SENT {
+            assert!(Command::from_name(command.as_bytes()).is_some(), "{command}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod ha_command;
 mod identity;
 mod linking;
 mod load_error;
+mod manual;
 mod master;
 mod mirroring;
 mod modules;

@@ -77,7 +77,7 @@ fn pages(examples: &Path) -> io::Result<BTreeMap<String, String>> {
 }
 
 /// The tables by page.
-fn groups() -> Vec<(String, Vec<&'static Table>)> {
+pub(crate) fn groups() -> Vec<(String, Vec<&'static Table>)> {
     let mut groups = vec![
         ("core".to_owned(), vec![&modules::core::TABLE, &ERROR_LOG]),
         ("events".to_owned(), vec![&modules::events::BLOCK_TABLE, &modules::events::TABLE]),

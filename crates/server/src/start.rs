@@ -19,8 +19,8 @@ use crate::cycle::Draft;
 use crate::master::{self, Startup};
 use crate::paths::Paths;
 use crate::{
-    adopt, demo, guarding, ha_command, mirroring, pair_command, pid_file, reference, signals,
-    single, top, upgrade, version,
+    adopt, demo, guarding, ha_command, manual, mirroring, pair_command, pid_file, reference,
+    signals, single, top, upgrade, version,
 };
 
 /// Runs the command line. Returns the exit code unless a server runs.
@@ -47,6 +47,7 @@ pub(crate) fn run() -> i32 {
             }
         },
         Some("top") => return top::run(args.first().map(OsString::as_os_str), &args[2..]),
+        Some("--manual") if args.len() == 3 => return manual::run(Path::new(&args[2])),
         Some("--reference") if args.len() == 3 => return reference::run(Path::new(&args[2])),
         _ => {}
     }
