@@ -108,8 +108,8 @@ impl Packages<'_> {
                  Recommends: logrotate\nSuggests: keepalived\nProvides: httpd\nSection: httpd\n\
                  Priority: optional\nDescription: reverse proxy and load balancer that reads \
                  nginx.conf\n Weir does nginx's job with nginx's configuration files, command \
-                 line, signals and\n logs. Its reloads keep connections; groups of servers are \
-                 checked, changed and\n balanced at run time; two of them can be a pair.\n",
+                 line,\n signals and logs. Its reloads keep connections. Servers are checked, \
+                 changed\n and balanced at run time; two of them can be a pair.\n",
                 self.version,
                 self.architecture,
                 tree.kibibytes()?,
@@ -206,7 +206,7 @@ impl Packages<'_> {
         let path = folder.join(format!("{name}_{}_{}.deb", self.version, self.architecture));
         let mut command = Command::new("dpkg-deb");
         // Several threads would cut the data by their number.
-        command.args(["--root-owner-group", "-Zxz", "--threads-max=1", "--build"]);
+        command.args(["--root-owner-group", "-Zxz", "-z1", "--threads-max=1", "--build"]);
         command.arg(tree.root()).arg(&path).env("SOURCE_DATE_EPOCH", &self.time);
         let output = command.output().map_err(|error| format!("dpkg-deb: {error}"))?;
         if !output.status.success() {
