@@ -111,3 +111,4 @@ mod upgrade;
 mod upstream;
 mod uwsgi;
 mod variables;
+mod vitals;

@@ -29,6 +29,7 @@ use std::time::Duration;
 mod completion;
 pub(crate) mod here;
 pub(crate) mod join;
+mod measured;
 mod method;
 pub(crate) mod outbox;
 pub(crate) mod reactor;
@@ -40,6 +41,7 @@ mod threads;
 pub(crate) mod timers;
 
 pub use join::{Ended, JoinHandle};
+pub use measured::{LoopView, TURN_ENDS, loops};
 pub use method::Method;
 pub use tasks::Task;
 pub use threads::on_a_thread;
@@ -120,12 +122,21 @@ impl Loop {
             true => self.timers.next(self.tidies_at.get()),
             false => timers::Wait::No,
         };
+        self.measure();
         if self.reactor.wait(wait) {
             remote::take(self.number());
         }
         clock::begin_turn();
         self.timers.fire();
         self.tasks.begin_turn();
+    }
+
+    /// Notes the length of the turn that ends now.
+    fn measure(&self) {
+        if let Some(measured) = &*self.measured.borrow() {
+            let (tasks, timers) = (self.tasks.live(), self.timers.live());
+            measured.turn(clock::now(), clock::precise(), tasks, timers);
+        }
     }
 
     /// Returns the memory of a crowd of tasks some time after it has ended. Not at once, since the

@@ -47,5 +47,6 @@ pub use connection::connect::{ConnectOptions, connect};
 pub use error_log::{ErrorLog, Level};
 pub use event_loop::{JoinHandle, spawn, spawn_joined};
 pub use timer::Deadline;
+pub use weir_sys::memory::Memory;
 pub use weir_sys::part::Part;
 pub use weir_sys::socket::TcpInfo;

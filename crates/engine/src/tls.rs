@@ -4,6 +4,7 @@
 mod aead;
 mod ciphers;
 mod client;
+pub mod counters;
 mod der;
 pub mod fuzz;
 mod handshake;

@@ -1,5 +1,7 @@
 //! The certificates that the servers of a configuration show.
 
+pub mod in_force;
+
 use weir_conf::Block;
 
 use crate::core::server_name;

@@ -1,6 +1,7 @@
 //! The running instance, for the API: set by the server's process, and inherited by workers.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use weir_engine::clock::{self, Wall};
 
@@ -33,6 +34,58 @@ pub fn note_load(generation: u64, master: u32) {
     GENERATION.store(generation, Relaxed);
     MASTER.store(master, Relaxed);
     LOADED.store(clock::msec(), Relaxed);
+}
+
+/// What became of reloads since the start, which the master knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloads {
+    /// When the master started, in milliseconds since 1970.
+    pub started: u64,
+    /// The reloads that came into force.
+    pub good: u64,
+    /// Those that did not.
+    pub failed: u64,
+    /// When the last one came into force, in milliseconds since 1970; 0 if none has.
+    pub last_good: u64,
+    /// When the last one failed; 0 if none has.
+    pub last_failed: u64,
+    /// The milliseconds that the last good one took from the signal.
+    pub took: u64,
+    /// Why the last one failed, cut to [`LONGEST_FAULT`].
+    pub fault: String,
+}
+
+/// The longest reason that is kept, in bytes.
+pub const LONGEST_FAULT: usize = 1024;
+
+static RELOADS: Mutex<Option<Reloads>> = Mutex::new(None);
+
+/// Notes what became of reloads.
+pub fn note_reloads(reloads: Reloads) {
+    *RELOADS.lock().unwrap_or_else(PoisonError::into_inner) = Some(reloads);
+}
+
+/// What became of reloads.
+pub fn reloads() -> Reloads {
+    RELOADS.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+}
+
+/// The configurations that something serves with.
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+/// Counts a configuration that begins to serve.
+pub fn note_generation() {
+    HELD.fetch_add(1, Relaxed);
+}
+
+/// Counts a configuration whose last request has ended.
+pub fn note_drained() {
+    HELD.fetch_sub(1, Relaxed);
+}
+
+/// The replaced configurations that requests still hold.
+pub(crate) fn held() -> u64 {
+    HELD.load(Relaxed).saturating_sub(1)
 }
 
 /// Starts the count of replaced workers over.

@@ -24,6 +24,8 @@ pub(crate) enum Order {
     Identity,
     /// A message for the mirror is in the attached memory file.
     Mirror,
+    /// What became of reloads is in the attached memory file.
+    Reloads,
 }
 
 /// A message from the worker.
@@ -52,6 +54,7 @@ const TERMINATE: u8 = b'T';
 const REOPEN: u8 = b'R';
 const IDENTITY: u8 = b'I';
 const MIRROR: u8 = b'M';
+const RELOADS: u8 = b'C';
 /// Carries descriptors of the next order, which do not fit into one message.
 const MORE: u8 = b'+';
 
@@ -90,6 +93,7 @@ pub(crate) fn send_rest(
         Order::Reopen => REOPEN,
         Order::Identity => IDENTITY,
         Order::Mirror => MIRROR,
+        Order::Reloads => RELOADS,
     };
     let last = fds.len() - fds.len() % pass_fd::MAX_DESCRIPTORS;
     for part in fds[*sent..last].chunks(pass_fd::MAX_DESCRIPTORS) {
@@ -136,6 +140,7 @@ impl Orders {
                 [REOPEN] => Order::Reopen,
                 [IDENTITY] => Order::Identity,
                 [MIRROR] => Order::Mirror,
+                [RELOADS] => Order::Reloads,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             };
             let mut descriptors = std::mem::take(&mut self.descriptors);

@@ -13,6 +13,16 @@ use weir_engine::error_log::{Part, Sink, process_log, set_process_log};
 use weir_engine::os_error::Failed;
 use weir_engine::{ErrorLog, Level};
 
+thread_local! {
+    /// The first message of level emerg since [`take_fault`].
+    static FAULT: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The first message of level emerg since the last call, for what is told of a reload.
+pub(crate) fn take_fault() -> Option<String> {
+    FAULT.take()
+}
+
 /// The output for messages of the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Console {
@@ -113,6 +123,9 @@ impl Console {
                 kept.borrow_mut().push(message.to_string());
             }
             return;
+        }
+        if level <= Level::Emerg {
+            FAULT.with_borrow_mut(|fault| _ = fault.get_or_insert_with(|| message.to_string()));
         }
         if self.is_command && self.stderr && level <= Level::Warn {
             return self.print(format_args!("[{level}] {message}"));

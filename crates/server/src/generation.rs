@@ -20,6 +20,7 @@ pub(crate) struct Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
+        weir_http::instance::note_drained();
         let _ = channel::send_report(&self.reports, &Report::Drained(self.number));
         // If the queue is full, an earlier wakeup is pending.
         let _ = self.call.send(&[0]);
@@ -58,6 +59,7 @@ impl Retired {
     /// A guard whose last drop reports the end of a configuration, to the master and to `self`.
     pub(crate) fn generation(&self, number: u64, reports: &Arc<OwnedFd>) -> Arc<Generation> {
         let (reports, call) = (Arc::clone(reports), Arc::clone(&self.call));
+        weir_http::instance::note_generation();
         Arc::new(Generation { number, reports, call })
     }
 

@@ -33,6 +33,7 @@ mod pid_file;
 mod privileges;
 mod reference;
 mod reload;
+mod reloads;
 mod reopen;
 mod serve;
 mod signals;

@@ -17,7 +17,7 @@ use crate::channel::Report;
 use crate::cycle::{Cycle, Draft};
 use crate::master::{Master, Pending};
 use crate::modules::core::Process;
-use crate::{linking, mirroring, pid_file, sockets, worker};
+use crate::{linking, mirroring, pid_file, reloads, sockets, worker};
 
 /// The reason for other nodes; this node's log has the details.
 const NOT_OPENED: &str =
@@ -26,9 +26,13 @@ const NOT_OPENED: &str =
 /// Reads the configuration again and sends it to the worker. An invalid one changes nothing.
 pub(crate) fn reconfigure(master: &mut Master) {
     master.console.log(Level::Notice, "reconfiguring");
+    reloads::begin();
     let startup = &master.startup;
     let draft = Draft::read(&startup.paths, startup.globals.as_deref(), &master.console, || ());
-    let Ok(draft) = draft else { return allocator::give_back() };
+    let Ok(draft) = draft else {
+        reloads::failed(&mut master.children, &master.console, None);
+        return allocator::give_back();
+    };
     if !mirroring::propose(master, &draft) {
         put_in_force(master, draft);
     }
@@ -40,6 +44,7 @@ pub(crate) fn put_in_force(master: &mut Master, draft: Draft) {
     // Returns the memory used for reading.
     allocator::give_back();
     let Ok(mut cycle) = prepared else {
+        reloads::failed(&mut master.children, &master.console, None);
         return mirroring::ended(master, Err(NOT_OPENED.into()));
     };
     cycle.log_method(&master.console);
@@ -47,6 +52,7 @@ pub(crate) fn put_in_force(master: &mut Master, draft: Draft) {
     let Some(serving) = serving else {
         commit(master, cycle);
         mirroring::ended(master, Ok(()));
+        reloads::succeeded(&mut master.children, &master.console);
         return master.start_workers();
     };
     let worker = serving.pid;
@@ -60,6 +66,11 @@ pub(crate) fn put_in_force(master: &mut Master, draft: Draft) {
         master.try_to_start_worker(true);
         // If it failed, the old worker keeps serving.
         if master.pending.take_if(|pending| pending.worker == 0).is_some() {
+            reloads::failed(
+                &mut master.children,
+                &master.console,
+                Some("no new worker process could be started"),
+            );
             mirroring::ended(master, Err("no new worker process could be started".into()));
         }
         return;
@@ -74,6 +85,11 @@ pub(crate) fn put_in_force(master: &mut Master, draft: Draft) {
         Err(error) => {
             let what = "configuration could not be sent to the worker process";
             master.console.log(Level::Alert, Failed(what, &error));
+            reloads::failed(
+                &mut master.children,
+                &master.console,
+                Some(&Failed(what, &error).to_string()),
+            );
             mirroring::ended(master, Err(Failed(what, &error).to_string().into()));
         }
     }
@@ -149,6 +165,7 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
                 let logs = master.cycle.logs.clone();
                 let reader = master.children.0.iter_mut().find(|child| child.pid == pid);
                 reader.into_iter().for_each(|reader| reader.logs = logs.clone());
+                reloads::succeeded(&mut master.children, &master.console);
                 // The previous workers end when their last requests have.
                 master.children.quit_all_but(pid, &master.console);
                 if pid != process::id() {
@@ -161,6 +178,7 @@ pub(crate) fn take_report(master: &mut Master, pid: i32, report: Report) {
             let pending = take_pending(master, pid, generation);
             master.console.log(Level::Emerg, &reason);
             if pending.is_some() {
+                reloads::failed(&mut master.children, &master.console, Some(&reason));
                 mirroring::ended(master, Err(reason.into()));
             }
         }
@@ -202,6 +220,11 @@ pub(crate) fn worker_has_ended(master: &mut Master, pid: i32) {
         master.console.log(
             Level::Alert,
             "worker process ended while loading the new configuration, the old one stays in force",
+        );
+        reloads::failed(
+            &mut master.children,
+            &master.console,
+            Some("the worker process ended while loading it"),
         );
         mirroring::ended(master, Err("the worker process ended while loading it".into()));
     }

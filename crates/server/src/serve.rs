@@ -17,7 +17,7 @@ use weir_engine::log_files::LogFile;
 use weir_ha::carrier::{self, MirrorPlan};
 use weir_ha::link::{self, LinkPlan};
 use weir_ha::settings::Ha;
-use weir_http::certificates::ServerCertificate;
+use weir_http::certificates::{ServerCertificate, in_force};
 use weir_http::snapshot::Snapshot;
 use weir_http::snapshot::plan::{self, SnapshotPlan};
 use weir_upstream::{Health, Now, Registry, Side, Upstreams};
@@ -135,6 +135,11 @@ impl Configuration {
         journal::complete()
     }
 
+    /// Shows its certificates, now that it is in force.
+    pub(crate) fn show_certificates(&self) {
+        in_force::note(&self.0);
+    }
+
     /// Whether this is the last reference to the configuration.
     pub(crate) fn is_unused(&self) -> bool {
         Arc::strong_count(&self.0) == 1
@@ -177,7 +182,10 @@ impl Serving {
 
     /// The duties of a worker that is ending: its successor has the links.
     pub(crate) fn duties_without_links(&self) -> Vec<Duty> {
-        self.configuration.0.duties(&UPSTREAMS, &self.beside)
+        let configuration = &self.configuration.0;
+        let mut duties = configuration.duties(&UPSTREAMS, &self.beside);
+        duties.extend(in_force::duty(configuration));
+        duties
     }
 
     /// A thread's snapshot of it.

@@ -18,6 +18,7 @@ use crate::console::Console;
 use crate::cycle::Draft;
 use crate::master::{self, Startup};
 use crate::paths::Paths;
+use crate::reloads;
 use crate::{
     adopt, demo, guarding, ha_command, manual, mirroring, pair_command, pid_file, reference,
     signals, single, top, upgrade, version,
@@ -195,6 +196,7 @@ fn serve(mut startup: Startup, mut console: Console) -> i32 {
         return 1;
     }
     Console::log_panics();
+    reloads::note_start();
     if settings.master {
         master::run(startup, console, cycle, &signals, launcher)
     } else {

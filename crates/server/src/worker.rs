@@ -28,6 +28,7 @@ use crate::master::Startup;
 use crate::mirroring;
 use crate::modules::core::Process;
 use crate::privileges;
+use crate::reloads;
 use crate::serve::Serving;
 use crate::signals::{self, Request};
 use crate::threads::{Load, Sockets, Threads};
@@ -198,6 +199,7 @@ impl Worker {
                 Ok(Some((Order::Reopen, descriptors))) => self.reopen(descriptors),
                 Ok(Some((Order::Identity, descriptors))) => self.take_identity(descriptors),
                 Ok(Some((Order::Mirror, descriptors))) => self.take_message(descriptors),
+                Ok(Some((Order::Reloads, told))) => told.into_iter().for_each(reloads::take),
                 Ok(Some((Order::Quit, _))) => self.quit(),
                 Ok(Some((Order::Terminate, _))) => self.terminated = true,
                 Ok(None) => return,
@@ -258,7 +260,12 @@ impl Worker {
             self.console.log(Level::Alert, Failed("writing the journal failed", &error));
         }
         weir_http::instance::note_load(generation, process::parent_id().unsigned_abs());
-        self.threads.serve(&load).map_err(|reason| (generation, reason))?;
+        // Before the first request that may ask.
+        load.serving.configuration.show_certificates();
+        if let Err(reason) = self.threads.serve(&load) {
+            self.load.iter().for_each(|old| old.serving.configuration.show_certificates());
+            return Err((generation, reason));
+        }
         // The launcher needs no further messages on the terminal.
         load.redirect_stderr(&self.console);
         self.console.leave_terminal();

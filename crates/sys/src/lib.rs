@@ -9,6 +9,7 @@ pub mod folder_watch;
 pub mod glob;
 pub mod inherit;
 pub mod interface;
+pub mod memory;
 pub mod memory_file;
 pub mod own_sockets;
 pub mod part;

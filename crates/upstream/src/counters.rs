@@ -2,6 +2,7 @@
 
 use weir_engine::stats::latency::{self, Exemplar, Latency};
 use weir_engine::stats::{Family, Key};
+use weir_engine::tls::counters::{Counters as Handshakes, Counts, Ended};
 use weir_wire::status::{self, Responses};
 
 use crate::{outlier::siblings::Reason, retry::Causes};
@@ -41,7 +42,7 @@ static PEERS: Family = Family::new(COUNTERS);
 
 /// The counters of one peer. Clones share them.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Counters(Key);
+pub(crate) struct Counters(Key, Handshakes);
 
 /// The result of an attempt at a peer. Times are in microseconds since its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,11 +94,13 @@ pub struct PeerCounts {
     pub retries: ByReason,
     /// Its ejections as an outlier, by reason.
     pub ejections: ByReason,
+    /// Handshakes with it.
+    pub handshakes: Counts,
 }
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        Self(PEERS.own())
+        Self(PEERS.own(), Handshakes::of_peer())
     }
 
     #[inline]
@@ -160,7 +163,12 @@ impl Counters {
         self.0.add([(EJECTION + place, 1)]);
     }
 
+    pub(crate) fn count_handshake(&self, ended: Ended<'_>) {
+        self.1.count(ended);
+    }
+
     pub(crate) fn reset(&self) {
+        self.1.reset();
         self.0.reset(0..COUNTERS);
     }
 
@@ -177,6 +185,7 @@ impl Counters {
             failures: by_reason(REASONS.map(|(name, _)| name), &counts[FAILURE..]),
             retries: by_reason(REASONS.map(|(name, _)| name), &counts[RETRY..]),
             ejections: by_reason(EJECTIONS, &counts[EJECTION..]),
+            handshakes: self.1.read(),
         }
     }
 }

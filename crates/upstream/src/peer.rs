@@ -10,6 +10,7 @@ use std::sync::{
 
 use md5::{Digest, Md5};
 use weir_engine::Addr;
+use weir_engine::tls::counters::Ended;
 
 use crate::{
     address_key::AddressKey,
@@ -174,6 +175,13 @@ impl Peer {
     pub fn count_failure(&self, cause: Causes, stale: bool, retried: bool) {
         if let Some(counters) = &self.counters {
             counters.count_failure(if stale { Causes::OFF } else { cause }, retried);
+        }
+    }
+
+    /// Counts what a handshake with it has come to.
+    pub fn count_handshake(&self, ended: Ended<'_>) {
+        if let Some(counters) = &self.counters {
+            counters.count_handshake(ended);
         }
     }
 

@@ -1,9 +1,11 @@
 //! A thread's state of its loop.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
+use super::measured::Measured;
 use super::method::Method;
 use super::outbox::Outbox;
 use super::reactor::Reactor;
@@ -28,6 +30,8 @@ pub(crate) struct Loop {
     pub(crate) outbox: Outbox,
     /// When the memory of a crowd of tasks is to be returned; never if there was none.
     pub(super) tidies_at: Cell<Instant>,
+    /// The figures of the open loop.
+    pub(super) measured: RefCell<Option<Arc<Measured>>>,
 }
 
 impl Loop {
@@ -40,6 +44,7 @@ impl Loop {
                 timers: Timers::default(),
                 outbox: Outbox::default(),
                 tidies_at: Cell::new(Instant::NEVER),
+                measured: RefCell::new(None),
             }));
             HERE.set(Some(new));
             new
@@ -53,12 +58,14 @@ impl Loop {
         here.number.set(number);
         here.tidies_at.set(Instant::NEVER);
         here.tasks.open(number);
+        here.measured.replace(Some(Measured::begin()));
         Ok(here)
     }
 
     /// Drops the tasks and closes the kernel's objects.
     pub(super) fn close(&self) {
         self.tasks.close();
+        self.measured.take();
         self.outbox.close();
         self.reactor.close();
         remote::close(self.number.replace(0));

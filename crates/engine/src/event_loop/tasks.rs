@@ -307,7 +307,6 @@ impl Tasks {
     }
 
     /// The number of tasks, including the running one.
-    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
         self.table.borrow().live()
     }

@@ -121,7 +121,6 @@ impl Timers {
     }
 
     /// The number of timers, set or not.
-    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
         let heap = self.0.borrow();
         heap.timers.len() - heap.free.len()

@@ -52,6 +52,19 @@ static TLS12: [Cipher; 6] = [
     },
 ];
 
+/// The suites of all ciphers.
+pub(super) const ALL_SUITES: [CipherSuite; 9] = [
+    CipherSuite::TLS13_AES_256_GCM_SHA384,
+    CipherSuite::TLS13_CHACHA20_POLY1305_SHA256,
+    CipherSuite::TLS13_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+];
+
 /// Keywords that select every cipher of the list: each has an ephemeral elliptic-curve key
 /// exchange, authentication, a key of at least 128 bits and an AEAD.
 const ALL: [&str; 14] = [
@@ -364,6 +377,13 @@ fn openssl_name(iana: Option<&str>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_suites_are_listed() {
+        let all: Vec<_> = tls13().iter().map(|suite| suite.suite()).collect();
+        let all = all.into_iter().chain(TLS12.iter().map(|cipher| cipher.suite.suite()));
+        assert_eq!(all.collect::<Vec<_>>(), ALL_SUITES);
+    }
 
     fn names(text: &str) -> (Vec<String>, usize) {
         let mut warnings = Vec::new();

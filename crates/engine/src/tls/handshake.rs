@@ -77,7 +77,7 @@ pub async fn accept(
     let mut deadline = Deadline::new();
     deadline.after(timeout);
     let mut inbound = Inbound::new(&mut conn);
-    let Read { server_name, hidden, version } =
+    let Read { server_name, hidden, version, early } =
         read_hello(&mut conn, &mut inbound, &mut deadline).await?;
     let accepted = hello(&mut conn, &mut inbound, &mut deadline, version).await?;
     let offer = accepted.client_hello();
@@ -107,7 +107,9 @@ pub async fn accept(
     };
     complete(&mut conn, &mut tls, &mut inbound, &mut deadline, &mut done).await?;
     let session_id = done.sent.session_id().into();
-    let info = TlsInfo { server_name, suites, groups, session_id, ..TlsInfo::of(&tls) };
+    let offered_early = early && server.takes_early_data();
+    let info =
+        TlsInfo { server_name, suites, groups, session_id, offered_early, ..TlsInfo::of(&tls) };
     info.judged.set(server.judge(&info.certificates));
     info.early.set(tls.is_handshaking());
     let fragment = Some(server.fragment());
@@ -164,6 +166,8 @@ struct Read {
     /// A server name that rustls would refuse.
     hidden: Option<Hidden>,
     version: Option<u16>,
+    /// Early data is offered.
+    early: bool,
 }
 
 /// Parses the hello that arrives next.
@@ -183,10 +187,13 @@ async fn read_hello(
         Received::Part | Received::Other => return Ok(Read::default()),
     };
     let version = message.version();
-    let Some(named) = message.named() else { return Ok(Read { version, ..Read::default() }) };
+    let early = message.offers_early_data();
+    let Some(named) = message.named() else {
+        return Ok(Read { version, early, ..Read::default() });
+    };
     let taken = inbound.taken;
     let hidden = named.is_refused().then(|| message.hide(&named, &mut inbound.bytes[taken..]));
-    Ok(Read { server_name: Some(named.name), hidden, version })
+    Ok(Read { server_name: Some(named.name), hidden, version, early })
 }
 
 /// Whether a second client hello (after a HelloRetryRequest) may follow. Encrypted records cannot

@@ -29,6 +29,9 @@ const LONGEST_MESSAGE: usize = 0xffff;
 /// The number of the `server_name` extension (RFC 6066 section 3).
 const SERVER_NAME: u16 = 0;
 
+/// The number of the `early_data` extension (RFC 8446 section 4.2.10).
+const EARLY_DATA: u16 = 42;
+
 /// The only defined name type.
 const HOST_NAME: u8 = 0;
 
@@ -125,6 +128,32 @@ impl HelloMessage {
 
     /// The server name, unless it is absent or its extension is malformed.
     pub(super) fn named(&self) -> Option<ServerNameField> {
+        let (mut numbers, mut found) = (Vec::new(), None);
+        self.each_extension(|at, number, content| {
+            numbers.push(number);
+            if number == SERVER_NAME {
+                found = Some((at, host_name(content)?));
+            }
+            Some(())
+        })?;
+        let (at, name) = found?;
+        let free = PRIVATE.into_iter().find(|number| !numbers.contains(number))?;
+        Some(ServerNameField { name, at, free })
+    }
+
+    /// Whether the client wants to send early data.
+    pub(super) fn offers_early_data(&self) -> bool {
+        let mut offers = false;
+        self.each_extension(|_, number, _| {
+            offers |= number == EARLY_DATA;
+            Some(())
+        });
+        offers
+    }
+
+    /// Calls `see` with the place, the number and the content of each extension; None if they are
+    /// malformed, or if `see` says so.
+    fn each_extension(&self, mut see: impl FnMut(usize, u16, &[u8]) -> Option<()>) -> Option<()> {
         let mut head = HelloReader { bytes: &self.bytes, at: MESSAGE_HEAD };
         // Version and random, session ID, suites, compression methods.
         head.take(2 + 32)?;
@@ -133,19 +162,13 @@ impl HelloMessage {
         head.list8()?;
         let all = head.list16()?;
         let mut rest = HelloReader { bytes: &self.bytes[..all.end], at: all.start };
-        let (mut numbers, mut found) = (Vec::new(), None);
         while rest.at < all.end {
             let at = rest.at;
             let number = rest.number()?;
             let content = rest.list16()?;
-            numbers.push(number);
-            if number == SERVER_NAME {
-                found = Some((at, host_name(&self.bytes[content])?));
-            }
+            see(at, number, &self.bytes[content])?;
         }
-        let (at, name) = found?;
-        let free = PRIVATE.into_iter().find(|number| !numbers.contains(number))?;
-        Some(ServerNameField { name, at, free })
+        Some(())
     }
 
     /// Hides the name's extension in `received`, the bytes that the message was assembled from.

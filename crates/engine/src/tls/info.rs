@@ -31,6 +31,8 @@ pub struct TlsInfo {
     pub resumed: bool,
     /// The handshake is not finished: what the client sends may be a replay (`$ssl_early_data`).
     pub early: Cell<bool>,
+    /// The client offered early data to a server that takes it.
+    pub(super) offered_early: bool,
     /// The peer's certificate chain as DER, leaf first.
     pub certificates: Vec<CertificateDer<'static>>,
     /// The latest verdict on the peer's certificate.

@@ -194,6 +194,11 @@ impl ServerTls {
         self.keys.shares_tls13(offered)
     }
 
+    /// Whether clients may send early data.
+    pub(super) fn takes_early_data(&self) -> bool {
+        self.config.max_early_data_size > 0
+    }
+
     /// `ssl_verify_client`.
     pub fn verify_client(&self) -> VerifyClient {
         self.verify_client

@@ -134,6 +134,11 @@ pub(super) fn of(error: &Error) -> String {
     }
 }
 
+/// OpenSSL's words for the error, if it has some.
+pub(super) fn text(error: &Error) -> Option<&'static str> {
+    account(error).map(|account| account.text)
+}
+
 fn other(error: &Error) -> String {
     format!("error:{error}")
 }

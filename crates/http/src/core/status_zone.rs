@@ -2,6 +2,7 @@
 //! (<https://nginx.org/en/docs/http/ngx_http_api_module.html#status_zone>).
 
 use weir_conf::{Contexts, Cx, Fault, Inherit, Node, Settings, Slot, directives};
+use weir_engine::tls::counters::Counters as Handshakes;
 
 use crate::counters::ZoneCounters;
 
@@ -16,6 +17,7 @@ directives! {
         "status_zone" [1]: "zone | off" => set_zone,
         field server: Inherit<Option<ZoneCounters>>,
         field location: Inherit<Option<ZoneCounters>>,
+        field handshakes: Inherit<Option<Handshakes>>,
     }
 }
 
@@ -26,6 +28,9 @@ fn set_zone(own: &mut StatusZoneWritten, node: &Node, cx: &mut Cx<'_>) -> Result
         return Err(Fault::new(format!("invalid zone name \"{name}\"")).at(word));
     }
     let of_server = Contexts::SERVER.intersects(cx.context());
+    if of_server {
+        own.handshakes = Some(Some(Handshakes::of_zone(&name)));
+    }
     let (zone, counters) = match of_server {
         true => (&mut own.server, ZoneCounters::of_server(&name)),
         false => (&mut own.location, ZoneCounters::of_location(&name)),
@@ -50,7 +55,7 @@ pub struct Zones {
 
 impl Zones {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let StatusZone { server, location } = settings.get(&STATUS_ZONE);
+        let StatusZone { server, location, .. } = settings.get(&STATUS_ZONE);
         let any = server.is_some() || location.is_some();
         Self { server: server.clone(), location: location.clone(), any }
     }

@@ -37,7 +37,9 @@ mod latency;
 mod origin;
 mod records;
 mod servers;
+mod tls;
 mod upstreams;
+mod vitals;
 mod zones;
 
 pub(crate) const MODULE: Module = Module {

@@ -18,6 +18,7 @@ use crate::module::{Handler, Module, Pending, Verdict};
 use crate::request::Request;
 
 mod latency;
+mod process;
 mod requests;
 mod responses;
 mod servers;
@@ -25,7 +26,8 @@ mod upstreams;
 mod zones;
 
 /// The collectors, in the order of their families in the answer.
-const COLLECTORS: &[Collector] = &[requests::collect, zones::collect, upstreams::collect];
+const COLLECTORS: &[Collector] =
+    &[requests::collect, process::collect, zones::collect, upstreams::collect];
 
 pub(crate) const MODULE: Module = Module {
     name: "prometheus",

@@ -235,7 +235,7 @@ pub(super) async fn connect(
         Some(None) => Err(client_gone(request, CONNECTING)),
         Some(Some(Ok(mut conn))) => {
             conn.set_nodelay(true);
-            let securing = handshake::handshake(request, pass, conn);
+            let securing = handshake::handshake(request, pass, &peer, conn);
             let Some(secured) = within(limit, pick, securing).await else {
                 return Err(TryLimit::exceeded(request, handshake::DOING));
             };

@@ -5,8 +5,9 @@ use std::io;
 use weir_edge::tls::files::FileSource;
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
+use weir_engine::tls::counters::{Ended, UPSTREAMS};
 use weir_engine::tls::{ClientIdentity, ClientTls, HandshakeError, SettingsError, connect};
-use weir_upstream::Causes;
+use weir_upstream::{Causes, Peer};
 
 use super::attempt::{Failure, io_failed};
 use super::course::Pass;
@@ -46,6 +47,7 @@ pub(super) const DOING: &str = "SSL handshaking to upstream";
 pub(crate) async fn handshake(
     request: &mut Request,
     pass: &Pass<'_>,
+    peer: &Peer,
     conn: Conn,
 ) -> Result<(Conn, Option<Secured>), Failure> {
     let Some(settings) = pass.tls else { return Ok((conn, None)) };
@@ -63,7 +65,9 @@ pub(crate) async fn handshake(
     };
     let tls = own.as_ref().unwrap_or(base);
     let timeout = pass.settings.connect_timeout.0;
-    match connect(conn, tls, &name, timeout).await {
+    let connected = connect(conn, tls, &name, timeout).await;
+    count(peer, &connected);
+    match connected {
         Ok(conn) if pass.protocol.is_multiplexed() && speaks_other(&conn) => {
             let message = "upstream chose another protocol than HTTP/2 by ALPN";
             request.log_upstream(Level::Error, &format!("{message} while {DOING}"));
@@ -81,6 +85,18 @@ pub(crate) async fn handshake(
             request.log_upstream(Level::Error, &format!("{error} while {DOING}"));
             Err(Failure::upstream(Causes::ERROR))
         }
+    }
+}
+
+/// Counts the end of a handshake, for the process and for the peer.
+fn count(peer: &Peer, connected: &Result<Conn, HandshakeError>) {
+    let events = match connected {
+        Ok(conn) => [conn.tls().map(|tls| Ended::Done(tls, false)), None],
+        Err(error) => Ended::failed(error),
+    };
+    for ended in events.into_iter().flatten() {
+        UPSTREAMS.count(ended);
+        peer.count_handshake(ended);
     }
 }
 

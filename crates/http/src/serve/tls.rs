@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_edge::listen::named_address;
+use weir_edge::tls::Verify;
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
+use weir_engine::tls::counters::{CLIENTS, Ended, FailedFor};
 use weir_engine::tls::{
     Alpn, ClientHello, HandshakeError, ServerTls, SettingsError, TlsInfo, accept,
 };
@@ -19,6 +21,7 @@ use weir_wire::uri::parse_host;
 use super::{ALPN, ALPN_WITH_HTTP2};
 use crate::client::{Client, Sink};
 use crate::core::LIMITS;
+use crate::core::status_zone::STATUS_ZONE;
 use crate::request::Request;
 use crate::request::connection_info::ConnectionInfo;
 use crate::request::head::Head;
@@ -47,7 +50,10 @@ pub(super) async fn open(
     let mut opening = Opening { snapshot, endpoint, info, key, server: None, fault: None };
     match conn.within(first_byte, Conn::poll_first_byte).await {
         Ok(Some(first)) if first == HANDSHAKE || first & SSLV2 != 0 => {}
-        Ok(Some(_)) => return Some((conn, opening.info)),
+        Ok(Some(_)) => {
+            opening.count(Ended::Failed(FailedFor::NotTls));
+            return Some((conn, opening.info));
+        }
         Ok(None) => {
             opening.log(Level::Info, "client closed connection");
             return None;
@@ -62,9 +68,11 @@ pub(super) async fn open(
     match shaken {
         Ok(conn) => {
             opening.info.tls = conn.tls().cloned();
+            opening.count_done();
             opening.ask(until).await.then_some((conn, opening.info))
         }
         Err(error) => {
+            opening.count_failed(&error);
             let (level, message) = match (opening.fault.take(), &error) {
                 (Some(fault), _) => (Level::Error, fault.into()),
                 (None, HandshakeError::TimedOut) => {
@@ -133,6 +141,33 @@ impl Opening<'_> {
         }
     }
 
+    fn count_done(&self) {
+        let Some(tls) = &self.info.tls else { return };
+        let is_required = self.server().settings.get(&SSL).verify_client == Verify::On;
+        let events = Ended::with_client(tls, is_required);
+        events.into_iter().flatten().for_each(|ended| self.count(ended));
+    }
+
+    fn count_failed(&self, error: &HandshakeError) {
+        match self.fault {
+            Some(_) => self.count(Ended::Failed(FailedFor::OwnCertificate)),
+            None => Ended::failed(error).into_iter().flatten().for_each(|ended| self.count(ended)),
+        }
+    }
+
+    /// Counts an event, for the process and for the server's zone.
+    fn count(&self, ended: Ended<'_>) {
+        CLIENTS.count(ended);
+        if let Some(zone) = &self.server().settings.get(&STATUS_ZONE).handshakes {
+            zone.count(ended);
+        }
+    }
+
+    /// The server that the client names, or the default one.
+    fn server(&self) -> &Server {
+        self.server.as_deref().unwrap_or(&self.endpoint.default)
+    }
+
     /// A stand-in for the request, to evaluate variables before there is one.
     fn stand_in(&self, server: &Held<Server>, hello: &ClientHello<'_>) -> Request {
         let info = ConnectionInfo {
@@ -169,10 +204,9 @@ impl Opening<'_> {
     }
 
     fn log(&self, level: Level, message: &str) {
-        let server: &Server = self.server.as_deref().unwrap_or(&self.endpoint.default);
         let (client, address) = (self.info.peer.ip_text(), named_address(self.key));
         let message = format!("{message} while SSL handshaking");
-        let handlers = &server.location.handlers;
+        let handlers = &self.server().location.handlers;
         handlers.log_connection(level, self.info.id, &message, [&client, address]);
     }
 }

@@ -8,7 +8,7 @@ use weir_wire::h1::Method;
 use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::fields::Shape;
-use super::{caches, general, keyvals, records, servers, upstreams, zones};
+use super::{caches, general, keyvals, records, servers, tls, upstreams, vitals, zones};
 
 /// The versions of the API. Later ones add paths and fields.
 pub(super) const VERSIONS: RangeInclusive<u8> = 1..=9;
@@ -64,6 +64,11 @@ const ENDPOINTS: &[Endpoint] = &[
         .delete(general::reset_worker),
     Endpoint::new("slabs", Shape::Map, zones::slabs),
     Endpoint::new("slabs/*", Shape::Object, zones::slab).delete(zones::reset_slab),
+    Endpoint::new("certificates", Shape::List, vitals::certificates),
+    Endpoint::new("reloads", Shape::Object, vitals::reloads),
+    Endpoint::new("loops", Shape::List, vitals::loops),
+    Endpoint::new("memory", Shape::Object, vitals::memory),
+    Endpoint::new("ssl", Shape::Object, tls::process).delete(tls::reset),
     Endpoint::new("http", Shape::List, http),
     Endpoint::new("http/requests", Shape::Object, general::requests)
         .delete(general::reset_requests),

@@ -13,6 +13,7 @@ use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::general::timestamp;
 use super::latency;
+use super::tls;
 use super::zones::by_class;
 
 /// The name of the upstream in a path.
@@ -134,6 +135,7 @@ fn show_peer(peer: &PeerView, now: Times, version: u8) -> Value {
             shown[name] = json!(time);
         }
     }
+    tls::add(&mut shown, &counts.handshakes, version);
     if version >= 9 {
         shown["response_time_hist"] = latency::with_plus_bounds(&counts.response_time);
         shown["header_time_hist"] = latency::show(&counts.header_time);

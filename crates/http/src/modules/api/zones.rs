@@ -4,11 +4,13 @@
 
 use serde_json::{Map, Value, json};
 use weir_edge::zone::{self, PAGE, Tally};
+use weir_engine::tls::counters::Counters as Handshakes;
 use weir_wire::status::Responses;
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::latency;
+use super::tls;
 use crate::counters::{
     ZoneCounts, location_zones as of_locations, reset_location_zone as start_location_over,
     reset_server_zone as start_server_over, server_zones as of_servers,
@@ -18,16 +20,22 @@ use crate::counters::{
 const NAME: usize = 2;
 
 pub(super) fn server_zones(call: &Call) -> Result<Answer, Failure> {
-    Ok(Answer::Found(map(of_servers(), |counts| server(&counts, call.version))))
+    let zones = of_servers().into_iter().map(|(name, counts)| {
+        let zone = secured(&name, &counts, call.version);
+        (name, zone)
+    });
+    Ok(Answer::Found(Value::Object(zones.collect())))
 }
 
 pub(super) fn server_zone(call: &Call) -> Result<Answer, Failure> {
-    let counts = named(of_servers(), call.segment(NAME)).ok_or_else(no_server_zone)?;
-    Ok(Answer::Found(server(&counts, call.version)))
+    let name = call.segment(NAME);
+    let counts = named(of_servers(), name).ok_or_else(no_server_zone)?;
+    Ok(Answer::Found(secured(name, &counts, call.version)))
 }
 
 pub(super) fn reset_server_zone(call: &Call) -> Result<Answer, Failure> {
     let reset = start_server_over(call.segment(NAME));
+    Handshakes::find_zone(call.segment(NAME)).into_iter().for_each(|zone| zone.reset());
     reset.then_some(Answer::Done).ok_or_else(no_server_zone)
 }
 
@@ -116,6 +124,14 @@ fn map<T>(zones: Vec<(String, T)>, show: impl Fn(T) -> Value) -> Value {
 
 fn named<T>(zones: Vec<(String, T)>, name: &str) -> Option<T> {
     zones.into_iter().find(|(known, _)| known == name).map(|(_, zone)| zone)
+}
+
+/// A server zone with its handshakes.
+fn secured(name: &str, counts: &ZoneCounts, version: u8) -> Value {
+    let mut zone = server(counts, version);
+    let handshakes = Handshakes::find_zone(name).map(|zone| zone.read()).unwrap_or_default();
+    tls::add(&mut zone, &handshakes, version);
+    zone
 }
 
 fn server(counts: &ZoneCounts, version: u8) -> Value {

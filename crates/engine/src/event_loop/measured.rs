@@ -1,0 +1,157 @@
+//! Figures of each loop: how long its turns take, and how busy it is.
+//!
+//! A turn begins when the kernel has answered and ends when the loop waits again. Its length is the
+//! delay that everything else on this thread has: the loop's lag.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::clock::{self, Instant};
+
+/// The upper bounds of the buckets of turns' lengths, in microseconds; one more is unbounded.
+pub const TURN_ENDS: [u64; 10] =
+    [100, 250, 500, 1000, 2500, 5000, 10_000, 50_000, 250_000, 1_000_000];
+
+const BUCKETS: usize = TURN_ENDS.len() + 1;
+
+/// The time after which a longest turn is replaced by the next period's, so that the figure tells
+/// of the last one to two periods.
+const PERIOD: Duration = Duration::from_secs(30);
+
+/// The figures of one loop, written by its thread and read by any.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    thread: String,
+    began: Instant,
+    /// Turns by length.
+    turns: [AtomicU64; BUCKETS],
+    /// The sum of their lengths, in nanoseconds.
+    busy: AtomicU64,
+    /// The longest turn of this period and of the one before, in nanoseconds.
+    longest: AtomicU64,
+    longest_before: AtomicU64,
+    tasks: AtomicU64,
+    timers: AtomicU64,
+    /// The end of the period, in nanoseconds of the clock.
+    period: AtomicU64,
+}
+
+static LOOPS: Mutex<Vec<Weak<Measured>>> = Mutex::new(Vec::new());
+
+/// The figures of a loop at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoopView {
+    /// The name of its thread.
+    pub thread: String,
+    /// The time since it began.
+    pub age: Duration,
+    /// Turns by length, in the buckets of [`TURN_ENDS`].
+    pub turns: [u64; BUCKETS],
+    /// The time in turns.
+    pub busy: Duration,
+    /// The longest turn of the last 30 to 60 seconds.
+    pub longest: Duration,
+    /// Its tasks.
+    pub tasks: u64,
+    /// Its timers.
+    pub timers: u64,
+}
+
+/// The figures of all loops of the process that are open.
+pub fn loops() -> Vec<LoopView> {
+    let loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
+    loops.iter().filter_map(Weak::upgrade).map(|one| one.view()).collect()
+}
+
+impl Measured {
+    /// Figures of a loop of this thread that begins now.
+    pub(super) fn begin() -> Arc<Self> {
+        let began = clock::precise();
+        let new = Arc::new(Self {
+            thread: std::thread::current().name().unwrap_or_default().to_owned(),
+            began,
+            turns: Default::default(),
+            busy: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
+            longest_before: AtomicU64::new(0),
+            tasks: AtomicU64::new(0),
+            timers: AtomicU64::new(0),
+            period: AtomicU64::new((began + PERIOD).nanos()),
+        });
+        let mut loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
+        loops.retain(|known| known.strong_count() > 0);
+        loops.push(Arc::downgrade(&new));
+        new
+    }
+
+    /// Notes a turn from `start` to `end`, and what the loop has.
+    #[inline]
+    pub(super) fn turn(&self, start: Instant, end: Instant, tasks: usize, timers: usize) {
+        let nanos = end.nanos().saturating_sub(start.nanos());
+        let bucket = TURN_ENDS.iter().position(|bound| nanos <= bound * 1000);
+        add(&self.turns[bucket.unwrap_or(BUCKETS - 1)], 1);
+        add(&self.busy, nanos);
+        self.tasks.store(tasks as u64, Relaxed);
+        self.timers.store(timers as u64, Relaxed);
+        if end.nanos() >= self.period.load(Relaxed) {
+            self.begin_period(end);
+        }
+        if nanos > self.longest.load(Relaxed) {
+            self.longest.store(nanos, Relaxed);
+        }
+    }
+
+    #[cold]
+    fn begin_period(&self, now: Instant) {
+        // After a pause of more than a period, the longest turn is an old one.
+        let is_next = now.nanos() < self.period.load(Relaxed) + PERIOD.as_nanos() as u64;
+        let before = if is_next { self.longest.load(Relaxed) } else { 0 };
+        self.longest_before.store(before, Relaxed);
+        self.longest.store(0, Relaxed);
+        self.period.store((now + PERIOD).nanos(), Relaxed);
+    }
+
+    fn view(&self) -> LoopView {
+        let longest = self.longest.load(Relaxed).max(self.longest_before.load(Relaxed));
+        LoopView {
+            thread: self.thread.clone(),
+            age: clock::precise().since(self.began),
+            turns: std::array::from_fn(|at| self.turns[at].load(Relaxed)),
+            busy: Duration::from_nanos(self.busy.load(Relaxed)),
+            longest: Duration::from_nanos(longest),
+            tasks: self.tasks.load(Relaxed),
+            timers: self.timers.load(Relaxed),
+        }
+    }
+}
+
+fn add(counter: &AtomicU64, amount: u64) {
+    // Only the loop's thread writes, so a load and a store suffice.
+    counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_nanos(millis * 1_000_000)
+    }
+
+    #[test]
+    fn turns_are_counted_by_length_and_the_longest_is_forgotten() {
+        let figures = Measured::begin();
+        figures.period.store(at(30_000).nanos(), Relaxed);
+        figures.turn(at(1), at(1), 3, 2);
+        figures.turn(at(1), at(21), 3, 4);
+        let view = figures.view();
+        assert_eq!((view.turns[0], view.turns[7], view.tasks, view.timers), (1, 1, 3, 4));
+        assert_eq!((view.busy, view.longest), (Duration::from_millis(20), view.busy));
+        figures.turn(at(31_000), at(31_001), 0, 0);
+        assert_eq!(figures.view().longest, Duration::from_millis(20), "of the period before");
+        figures.turn(at(62_000), at(62_001), 0, 0);
+        assert_eq!(figures.view().longest, Duration::from_millis(1));
+        assert!(loops().iter().any(|known| *known.thread == *figures.thread));
+    }
+}

@@ -1,0 +1,103 @@
+//! The state of the process itself: certificates, reloads, loops, memory.
+#![expect(clippy::unnecessary_wraps, reason = "the shape of all actions")]
+
+use serde_json::{Map, json};
+use weir_edge::zone;
+use weir_engine::Memory;
+use weir_engine::clock::{self, Wall};
+use weir_engine::event_loop::{self, LoopView, TURN_ENDS};
+
+use super::call::{Answer, Call};
+use super::failure::Failure;
+use super::general::timestamp;
+use crate::certificates::in_force::{self, InForce};
+use crate::instance::{self, Reloads};
+
+pub(super) fn certificates(_: &Call) -> Result<Answer, Failure> {
+    let now = clock::wall_secs();
+    let show = |one: &InForce| {
+        let InForce { file, subject, issuer, serial, validity: (from, to), servers } = one;
+        json!({
+            "file": file,
+            "subject": subject,
+            "issuer": issuer,
+            "serial": serial,
+            "not_before": seconds(*from),
+            "not_after": seconds(*to),
+            "expires_in": to - now,
+            "servers": servers,
+        })
+    };
+    Ok(Answer::Found(in_force::in_force().iter().map(show).collect()))
+}
+
+pub(super) fn reloads(_: &Call) -> Result<Answer, Failure> {
+    let instance = instance::current();
+    let Reloads { started, good, failed, last_good, last_failed, took, fault } =
+        instance::reloads();
+    let mut shown = json!({
+        "generation": instance.generation,
+        "good": good,
+        "failed": failed,
+        "held": instance::held(),
+        "respawned": instance.respawned,
+        "started": millis(started),
+    });
+    if last_good > 0 {
+        shown["last_good"] = json!(millis(last_good));
+        shown["took"] = json!(took);
+    }
+    if last_failed > 0 {
+        shown["last_failed"] = json!(millis(last_failed));
+        shown["fault"] = json!(fault);
+    }
+    Ok(Answer::Found(shown))
+}
+
+pub(super) fn loops(_: &Call) -> Result<Answer, Failure> {
+    let show = |one: LoopView| {
+        let LoopView { thread, age, turns, busy, longest, tasks, timers } = one;
+        let ends = TURN_ENDS.iter().map(u64::to_string).chain(["inf".to_owned()]);
+        let buckets: Map<_, _> = ends.zip(turns.iter().map(|count| json!(count))).collect();
+        json!({
+            "thread": thread,
+            "age": whole_millis(age),
+            "busy": whole_millis(busy),
+            "longest": u64::try_from(longest.as_micros()).unwrap_or(u64::MAX),
+            "tasks": tasks,
+            "timers": timers,
+            "turns": turns.iter().sum::<u64>(),
+            "turn_time": { "sum": u64::try_from(busy.as_micros()).unwrap_or(u64::MAX),
+                           "buckets": buckets },
+        })
+    };
+    Ok(Answer::Found(event_loop::loops().into_iter().map(show).collect()))
+}
+
+pub(super) fn memory(_: &Call) -> Result<Answer, Failure> {
+    let Memory { resident, peak, committed } = Memory::now();
+    let zones = zone::all_in_use().into_iter().map(|(name, zone)| {
+        let memory = zone.memory();
+        (name, json!({ "used": memory.used, "size": memory.size }))
+    });
+    Ok(Answer::Found(json!({
+        "resident": resident,
+        "peak": peak,
+        "allocator": { "committed": committed },
+        "zones": zones.collect::<Map<_, _>>(),
+    })))
+}
+
+fn whole_millis(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn seconds(secs: i64) -> String {
+    timestamp(Wall { secs, millis: 0 })
+}
+
+/// The text of a time in milliseconds since 1970.
+fn millis(time: u64) -> String {
+    let millis = u16::try_from(time % 1000).unwrap_or_default();
+    timestamp(Wall { secs: (time / 1000).cast_signed(), millis })
+}
