@@ -60,6 +60,8 @@ contexts_table! {
     MATCH matching = 16, "match";
     /// `ha {}`
     HA ha = 17, "ha";
+    /// `acme_issuer {}` in http.
+    ACME_ISSUER acme_issuer = 18, "acme_issuer";
 }
 
 impl Contexts {
@@ -91,7 +93,7 @@ impl Contexts {
     /// All contexts of the top-level blocks (http, stream, mail) that these contexts belong to;
     /// main and events are families of their own.
     pub(crate) fn family(self) -> Self {
-        const HTTP: u32 = 0b1_1111_1100 | Contexts::MATCH.0;
+        const HTTP: u32 = 0b1_1111_1100 | Contexts::MATCH.0 | Contexts::ACME_ISSUER.0;
         const STREAM: u32 = 0b1110_0000_0000;
         const MAIL: u32 = 0b11_0000_0000_0000;
         let mut all = self.0;

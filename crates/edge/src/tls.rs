@@ -13,11 +13,13 @@ use crate::ocsp::cache::OcspCache;
 pub mod cache;
 pub mod commands;
 pub mod files;
+mod issued;
 pub mod server;
 pub mod sessions;
 mod status;
 pub mod values;
 
+pub use issued::Unready;
 pub use server::ServerContext;
 use sessions::SessionCache;
 use values::{CertificateCache, Passwords, ProtocolSet};

@@ -8,6 +8,7 @@ use crate::variables::definitions::Definitions;
 use crate::variables::{self, VariableRow};
 
 mod access;
+mod acme;
 mod addition;
 mod api;
 mod auth_basic;
@@ -96,6 +97,8 @@ pub const MODULES: &[&Module] = &[
     &referer::MODULE,
     &ssl::MODULE,
     &v2::MODULE,
+    // Answers to authorities, before all else.
+    &acme::MODULE,
     // The client's address.
     &realip::MODULE,
     // Limits.
@@ -178,4 +181,9 @@ pub(crate) fn fuzz_api(body: &[u8]) {
 /// Every built-in variable.
 pub fn variable_rows() -> impl Iterator<Item = &'static VariableRow> {
     Definitions::of(MODULES).rows()
+}
+
+/// Restores what modules have kept in files for another process, before a worker serves.
+pub fn restore(configuration: &crate::snapshot::Configuration) {
+    acme::restore(configuration);
 }

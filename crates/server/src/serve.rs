@@ -131,6 +131,7 @@ impl Configuration {
         weir_upstream::shared_servers::begin(&UPSTREAMS);
         UPSTREAMS.groups().iter().for_each(|group| group.restore());
         weir_http::keyval::restore();
+        weir_http::modules::restore(&self.0);
         weir_upstream::share(&UPSTREAMS);
         journal::complete()
     }

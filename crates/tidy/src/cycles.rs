@@ -10,7 +10,7 @@ const MOST: usize = 13;
 
 /// The checked crates.
 const CRATES: &[&str] =
-    &["conf", "script", "wire", "sys", "engine", "upstream", "edge", "http", "ha", "server"];
+    &["conf", "script", "wire", "sys", "engine", "upstream", "acme", "edge", "http", "ha", "server"];
 
 /// The files that each file names.
 type Edges = BTreeMap<String, BTreeSet<String>>;

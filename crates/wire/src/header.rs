@@ -267,7 +267,7 @@ impl Headers {
     }
 
     /// The values of all lines with this name, in order, ignoring case.
-    pub(crate) fn get_all_name<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+    pub fn get_all_name<'a>(&'a self, name: &[u8]) -> impl Iterator<Item = &'a [u8]> {
         let known = Known::from_name(name);
         self.entries.iter().filter(move |e| e.known == known).filter_map(move |e| {
             let same = known != Known::Other || e.name.of(&self.arena).eq_ignore_ascii_case(name);

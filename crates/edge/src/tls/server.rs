@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault};
-use weir_engine::tls::{CertifiedKey, ServerSettings, ServerTls, SettingsError, Tickets};
+use weir_engine::tls::{
+    CertifiedKey, Issued, ServerSettings, ServerTls, SettingsError, Tickets,
+};
 use weir_script::variables::variables;
 use weir_script::{Host, Template};
 
 use super::cache::FileCache;
 use super::commands::Commands;
 use super::files::FileSource;
+use super::issued::{self, IssuedKey, Unready};
 use super::sessions::Sessions;
 use super::status::OcspSettings;
 use super::{Ocsp, Ssl, Verify, late, warn_of, warn_of_missing};
@@ -23,7 +26,9 @@ pub struct ServerContext {
     /// The certificates with the paths of their files, unless they are computed.
     certificates: Vec<(String, CertifiedKey)>,
     /// The names of certificates and keys, if any has variables.
-    computed: Vec<(Template, Template)>,
+    computed: Vec<Names>,
+    /// The certificate that is ordered for the server.
+    issued: IssuedKey,
     passwords: Vec<Vec<u8>>,
     prefix: PathBuf,
     cache: Option<Arc<FileCache>>,
@@ -85,6 +90,7 @@ impl ServerContext {
             tls: Arc::new(tls),
             certificates,
             computed,
+            issued: IssuedKey::default(),
             passwords: ssl.passwords.0.clone(),
             prefix: cx.conf_path(""),
             cache: ssl.certificate_cache.0.clone(),
@@ -119,26 +125,57 @@ impl ServerContext {
         &self.tls
     }
 
+    /// Whether the certificate that is ordered for the server is one of its certificates.
+    pub fn is_issued(&self) -> bool {
+        self.computed.iter().any(|names| matches!(names, Names::Issued))
+    }
+
+    /// Says which certificate is ordered for the server.
+    pub fn bind(&self, issued: Arc<Issued>) {
+        self.issued.bind(issued);
+    }
+
     /// The settings for one connection, whose variables `host` computes.
     ///
     /// # Errors
-    /// The fault of a file that the variables name.
-    pub fn compute<H: Host>(&self, host: &mut H) -> Result<Arc<ServerTls>, SettingsError> {
+    /// There is no certificate yet, or a file that the variables name has a fault.
+    pub fn compute<H: Host>(&self, host: &mut H) -> Result<Arc<ServerTls>, Unready> {
+        if let [Names::Issued] = self.computed[..] {
+            return self.issued.settings(&self.tls).ok_or(Unready::NotIssued);
+        }
         let mut keys: Vec<CertifiedKey> = Vec::new();
-        for (certificate, key) in &self.computed {
+        for names in &self.computed {
+            let (certificate, key) = match names {
+                Names::Issued => {
+                    keys.extend(self.issued.key());
+                    continue;
+                }
+                Names::Computed(both) => &**both,
+            };
             let (mut certificate_name, mut key_name) = (Vec::new(), Vec::new());
             certificate.eval(host, &mut certificate_name);
             key.eval(host, &mut key_name);
             let names = (&*certificate_name, &*key_name);
             let cache = self.cache.as_deref();
-            keys.push(FileSource::named(&self.prefix, cache, names, &self.passwords)?);
+            let found = FileSource::named(&self.prefix, cache, names, &self.passwords);
+            keys.push(found.map_err(Unready::Fault)?);
         }
-        Ok(Arc::new(self.tls.with_keys(keys)))
+        match keys.is_empty() {
+            true => Err(Unready::NotIssued),
+            false => Ok(Arc::new(self.tls.with_keys(keys))),
+        }
     }
 }
 
+/// The names of a certificate and its key, of which one has variables at least.
+enum Names {
+    /// The certificate that is ordered for the server.
+    Issued,
+    Computed(Box<(Template, Template)>),
+}
+
 /// The names of all certificates and keys as templates, if any has variables.
-fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Fault> {
+fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<Names>, Fault> {
     let pairs = || ssl.certificates.iter().zip(&ssl.keys);
     if !pairs().any(|(certificate, key)| certificate.contains('$') || key.contains('$')) {
         return Ok(Vec::new());
@@ -146,8 +183,12 @@ fn compile(ssl: &Ssl, cx: &mut Cx<'_>) -> Result<Vec<(Template, Template)>, Faul
     let vars = variables(cx);
     pairs()
         .map(|(certificate, key)| {
+            if issued::is_issued(certificate, key) {
+                return Ok(Names::Issued);
+            }
             let certificate = Template::compile(certificate.as_bytes(), vars)?;
-            Ok((certificate, Template::compile(key.as_bytes(), vars)?))
+            let key = Template::compile(key.as_bytes(), vars)?;
+            Ok(Names::Computed(Box::new((certificate, key))))
         })
         .collect::<Result<_, Fault>>()
         .map_err(Fault::nowhere)

@@ -184,7 +184,10 @@ pub fn crls_from_pem(pem: &[u8]) -> Result<Revocation, SettingsError> {
     Revocation::of_file(pem, read).ok_or_else(|| "X509_LOOKUP_load_file() failed".into())
 }
 
-fn private_key(pem: &[u8], passwords: &[&[u8]]) -> Result<PrivateKeyDer<'static>, SettingsError> {
+pub(super) fn private_key(
+    pem: &[u8],
+    passwords: &[&[u8]],
+) -> Result<PrivateKeyDer<'static>, SettingsError> {
     let pem = without_mark(pem);
     let try_all = |decrypt: &dyn Fn(&[u8]) -> Option<PrivateKeyDer<'static>>| {
         let found = passwords.iter().find_map(|password| decrypt(password));

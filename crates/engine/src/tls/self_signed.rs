@@ -6,11 +6,15 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::der::{BIT_STRING, GENERALIZED_TIME, INTEGER, OID, SEQUENCE, SET, constructed, put};
+use super::der::{
+    BIT_STRING, BOOLEAN, GENERALIZED_TIME, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, constructed,
+    put,
+};
 use super::settings_error::SettingsError;
-use crate::random;
+use super::signing_request::alternative_names;
+use crate::{digest, random};
 
-const UTF8_STRING: u8 = 0x0c;
+pub(super) const UTF8_STRING: u8 = 0x0c;
 
 /// ecdsa-with-SHA256 (RFC 5758 section 3.2).
 const SIGNED_BY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
@@ -19,8 +23,11 @@ const SIGNED_BY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 const EC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
+/// id-pe-acmeIdentifier (RFC 8737 section 6.1).
+const ACME_IDENTIFIER: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x1f];
+
 /// id-at-commonName.
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+pub(super) const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// The dates mean nothing, since the certificate is accepted for its bytes: a clock that is wrong
 /// separates no nodes. The last one is that of certificates without an end (RFC 5280 section
@@ -52,13 +59,32 @@ impl SelfSigned {
     /// # Errors
     /// aws-lc made no key, which happens only without memory.
     pub fn new(common_name: &str) -> Result<Self, SettingsError> {
+        Self::with(common_name, &[])
+    }
+
+    /// Makes the certificate that answers an ACME server's question over TLS about a host or
+    /// address, by the account's words (RFC 8737 section 3).
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn answer(name: &str, words: &[u8]) -> Result<Self, SettingsError> {
+        let digest = put(OCTET_STRING, &digest::sha256(&[words]));
+        let proof = sequence(&[
+            put(OID, ACME_IDENTIFIER),
+            put(BOOLEAN, &[0xff]),
+            put(OCTET_STRING, &digest),
+        ]);
+        Self::with("ACME", &[alternative_names(&[name.to_owned()]), proof])
+    }
+
+    fn with(common_name: &str, extensions: &[Vec<u8>]) -> Result<Self, SettingsError> {
         let random = SystemRandom::new();
         let failed = |_| SettingsError::from("no key could be made");
         let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random);
         let key = key.map_err(failed)?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref())
             .map_err(|_| SettingsError::from("no key could be made"))?;
-        let signed = to_be_signed(common_name, pair.public_key().as_ref());
+        let signed = to_be_signed(common_name, pair.public_key().as_ref(), extensions);
         let signature = pair.sign(&random, &signed).map_err(failed)?;
         let certificate = sequence(&[signed, algorithm(), bits(signature.as_ref())]);
         Ok(Self {
@@ -68,13 +94,17 @@ impl SelfSigned {
     }
 }
 
-/// The signed part of a certificate (RFC 5280 section 4.1), version 3 without extensions.
-fn to_be_signed(common_name: &str, public_key: &[u8]) -> Vec<u8> {
+/// The signed part of a certificate (RFC 5280 section 4.1), version 3 with these extensions.
+fn to_be_signed(common_name: &str, public_key: &[u8], extensions: &[Vec<u8>]) -> Vec<u8> {
     let mut serial = random::unguessable::<16>();
     // Positive, and in its shortest form.
     serial[0] = serial[0] & 0x7f | 0x40;
     let name = put(UTF8_STRING, common_name.as_bytes());
     let name = sequence(&[put(SET, &sequence(&[put(OID, COMMON_NAME), name]))]);
+    let extensions = match extensions {
+        [] => Vec::new(),
+        some => put(constructed(3), &sequence(some)),
+    };
     sequence(&[
         put(constructed(0), &put(INTEGER, &[2])),
         put(INTEGER, &serial),
@@ -83,6 +113,7 @@ fn to_be_signed(common_name: &str, public_key: &[u8]) -> Vec<u8> {
         sequence(&[put(GENERALIZED_TIME, FROM), put(GENERALIZED_TIME, UNTIL)]),
         name,
         sequence(&[sequence(&[put(OID, EC_KEY), put(OID, P256)]), bits(public_key)]),
+        extensions,
     ])
 }
 
@@ -90,16 +121,16 @@ fn algorithm() -> Vec<u8> {
     sequence(&[put(OID, SIGNED_BY)])
 }
 
-fn bits(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn bits(bytes: &[u8]) -> Vec<u8> {
     put(BIT_STRING, &[&[0], bytes].concat())
 }
 
-fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
     put(SEQUENCE, &parts.concat())
 }
 
 /// The PEM of DER (RFC 7468).
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let mut text = format!("-----BEGIN {label}-----\n");
     for line in STANDARD.encode(der).as_bytes().chunks(LINE) {
         text.push_str(&String::from_utf8_lossy(line));

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::der;
+use super::{der, verify};
 use super::verify::certificate::Certificate;
 use super::verify::dn::{self, Attribute};
 
@@ -88,6 +88,33 @@ pub fn valid_until(der: &[u8]) -> Option<String> {
 pub fn validity(der: &[u8]) -> Option<(i64, i64)> {
     let certificate = Certificate::read(der)?;
     Some((certificate.not_before?, certificate.not_after?))
+}
+
+/// The identifier of a certificate in renewal information (RFC 9773 section 4.1): the key
+/// identifier of its authority and its serial number. `None` without such an identifier.
+pub fn renewal_id(der: &[u8]) -> Option<String> {
+    let certificate = Certificate::read(der)?;
+    let authority = URL_SAFE_NO_PAD.encode(certificate.authority_key_id()?);
+    Some(format!("{authority}.{}", URL_SAFE_NO_PAD.encode(certificate.serial())))
+}
+
+/// Whether a certificate was issued by an authority with this common name.
+pub fn is_issued_by(der: &[u8], common_name: &str) -> bool {
+    let is_named = |certificate: &Certificate| {
+        let parts = dn::parts(certificate.raw_issuer())?;
+        let mut attributes = parts.iter().flatten();
+        let named = attributes.any(|attribute| {
+            let text = dn::text(attribute.tag, attribute.value);
+            attribute.id == dn::COMMON_NAME && text.as_deref() == Some(common_name)
+        });
+        Some(named)
+    };
+    Certificate::read(der).as_ref().and_then(is_named).unwrap_or(false)
+}
+
+/// Whether a certificate is for this host or address.
+pub fn is_for(der: &[u8], name: &str) -> bool {
+    verify::is_for(&der.to_vec().into(), name)
 }
 
 /// `$ssl_client_v_remain`: whole days until the certificate expires, or 0. `now` is in seconds

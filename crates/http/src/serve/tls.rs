@@ -5,17 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_acme::answers;
 use weir_edge::listen::named_address;
-use weir_edge::tls::Verify;
+use weir_edge::tls::{Unready, Verify};
 use weir_engine::clock::{self, Instant};
 use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
 use weir_engine::tls::counters::{CLIENTS, Ended, FailedFor};
 use weir_engine::tls::{
-    Alpn, ClientHello, HandshakeError, ServerTls, SettingsError, TlsInfo, accept,
+    Alpn, ClientHello, HandshakeError, ServerTls, TlsInfo, accept,
 };
-
 use weir_wire::uri::parse_host;
 
 use super::{ALPN, ALPN_WITH_HTTP2};
@@ -47,7 +47,7 @@ pub(super) async fn open(
     first_byte: Duration,
 ) -> Option<(Conn, ConnectionInfo)> {
     let timeout = endpoint.default.settings.get(&LIMITS).client_header_timeout.0;
-    let mut opening = Opening { snapshot, endpoint, info, key, server: None, fault: None };
+    let mut opening = Opening { snapshot, endpoint, info, key, server: None, unready: None };
     match conn.within(first_byte, Conn::poll_first_byte).await {
         Ok(Some(first)) if first == HANDSHAKE || first & SSLV2 != 0 => {}
         Ok(Some(_)) => {
@@ -69,12 +69,22 @@ pub(super) async fn open(
         Ok(conn) => {
             opening.info.tls = conn.tls().cloned();
             opening.count_done();
+            let protocol = conn.tls().and_then(|tls| tls.alpn.as_deref());
+            if protocol == Some(answers::TLS_PROTOCOL) {
+                // The handshake was the answer (RFC 8737 section 3).
+                conn.close();
+                return None;
+            }
             opening.ask(until).await.then_some((conn, opening.info))
         }
         Err(error) => {
             opening.count_failed(&error);
-            let (level, message) = match (opening.fault.take(), &error) {
-                (Some(fault), _) => (Level::Error, fault.into()),
+            let (level, message) = match (opening.unready.take(), &error) {
+                (Some(Unready::Fault(fault)), _) => (Level::Error, fault.into()),
+                // That it is missing, and why, was logged when it could not be had.
+                (Some(Unready::NotIssued), _) => {
+                    (Level::Info, "no certificate has been issued yet".to_owned())
+                }
                 (None, HandshakeError::TimedOut) => {
                     (Level::Info, failure(&io::ErrorKind::TimedOut.into()))
                 }
@@ -102,14 +112,17 @@ struct Opening<'a> {
     key: &'a str,
     /// The server that the client names.
     server: Option<Held<Server>>,
-    /// The fault of its certificates.
-    fault: Option<SettingsError>,
+    /// Why it has no certificates.
+    unready: Option<Unready>,
 }
 
 impl Opening<'_> {
     /// The TLS settings of the server that the client names (ngx_http_ssl_servername), and the
     /// protocols that it offers.
     fn choose(&mut self, hello: &ClientHello<'_>) -> Option<(Arc<ServerTls>, Alpn)> {
+        if let Some(answer) = answers::in_tls(hello.server_name, hello.alpn) {
+            return Some((answer, answers::TLS_ALPN));
+        }
         // Parsed without a port, as in a request.
         let mut host = Vec::new();
         let name = hello.server_name.filter(|name| parse_host(name, &mut host).is_ok());
@@ -134,8 +147,8 @@ impl Opening<'_> {
         let mut request = self.stand_in(&server, hello);
         match context.compute(&mut request) {
             Ok(tls) => Some((tls, alpn)),
-            Err(fault) => {
-                self.fault = Some(fault);
+            Err(unready) => {
+                self.unready = Some(unready);
                 None
             }
         }

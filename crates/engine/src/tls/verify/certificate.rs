@@ -153,6 +153,11 @@ impl Certificate {
         &self.der[self.issuer_name.clone()]
     }
 
+    /// The identifier of the authority's key, if the certificate has it.
+    pub(in super::super) fn authority_key_id(&self) -> Option<&[u8]> {
+        self.extensions.authority_key.as_ref()?.key_id()
+    }
+
     /// The validity period as tagged texts.
     pub(in super::super) fn validity(&self) -> [(u8, &[u8]); 2] {
         let mut reader = Reader::new(&self.der[self.validity.clone()]);

@@ -5,7 +5,7 @@ use super::super::der::{
 };
 
 /// `commonName`.
-pub(super) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+pub(in super::super) const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// `emailAddress` of PKCS #9.
 pub(super) const EMAIL: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1];
 

@@ -250,6 +250,11 @@ fn names(value: &[u8]) -> Option<Vec<GeneralName>> {
 }
 
 impl AuthorityKey {
+    /// The identifier of the key.
+    pub(super) fn key_id(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
     /// Parses the extension's value.
     pub(super) fn read(value: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(Reader::only(value, SEQUENCE)?);

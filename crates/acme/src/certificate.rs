@@ -1,0 +1,308 @@
+//! The certificates that servers want, found by their names and issuers. They outlive reloads.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use weir_engine::digest::sha256;
+use weir_engine::error_log::Level;
+use weir_engine::os_error::Failed;
+use weir_engine::tls::{CertifiedKey, Issued, KeyKind, x509};
+
+use crate::Identifiers;
+use crate::error::AcmeError;
+use crate::issuer::Issuer;
+use crate::settings::IssuerConfig;
+use crate::state;
+
+/// A certificate that is ordered and renewed here.
+#[derive(Debug)]
+pub struct Certificate {
+    /// The first name and a hash of everything that distinguishes it: the name of its file.
+    id: String,
+    issuer: String,
+    names: Identifiers,
+    kind: KeyKind,
+    issued: Arc<Issued>,
+    own: Mutex<Own>,
+}
+
+/// What changes.
+#[derive(Debug, Default)]
+struct Own {
+    /// The chain and the key in force.
+    pem: Option<Arc<Pem>>,
+    status: Status,
+    /// When it is ordered or renewed next, in seconds since 1970.
+    next: Option<i64>,
+    orders: u64,
+    failures: u64,
+}
+
+/// A certificate as text.
+pub struct Pem {
+    /// The certificate and its chain.
+    pub chain: String,
+    /// Its private key.
+    pub key: String,
+    /// In seconds since 1970: the first second in which it is valid, and the first in which it is
+    /// not any longer.
+    pub valid: (i64, i64),
+    /// Its identifier in renewal information.
+    pub(crate) renewal_id: Option<String>,
+}
+
+impl std::fmt::Debug for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pem").field("valid", &self.valid).finish_non_exhaustive()
+    }
+}
+
+/// How the last attempt has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    /// There was none, or it is under way.
+    #[default]
+    Pending,
+    /// There is a certificate.
+    Ready,
+    /// It failed, for this reason; an earlier certificate may be in force.
+    Failed(String),
+}
+
+/// What is told about a certificate.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The issuer's name.
+    pub issuer: String,
+    /// Its names.
+    pub names: Vec<String>,
+    /// The kind of its key.
+    pub key: KeyKind,
+    /// How the last attempt has ended.
+    pub status: Status,
+    /// When it is ordered or renewed next, in seconds since 1970.
+    pub next: Option<i64>,
+    /// The first second in which it is valid, and the first in which it is not any longer, in
+    /// seconds since 1970; `None` if there is none.
+    pub valid: Option<(i64, i64)>,
+    /// The certificates that were issued.
+    pub orders: u64,
+    /// The attempts that failed.
+    pub failures: u64,
+}
+
+/// The certificates by id.
+static ALL: Mutex<BTreeMap<String, Weak<Certificate>>> = Mutex::new(BTreeMap::new());
+
+/// Whether this process serves, so that certificates are read from their files. The master reads
+/// none: they are the worker's.
+static SERVES: AtomicBool = AtomicBool::new(false);
+
+fn all() -> MutexGuard<'static, BTreeMap<String, Weak<Certificate>>> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads all certificates from their files, before a worker serves.
+pub fn restore(wanted: impl Iterator<Item = (Arc<Certificate>, Arc<IssuerConfig>)>) {
+    SERVES.store(true, Relaxed);
+    for (certificate, config) in wanted {
+        certificate.restore(&config);
+    }
+}
+
+/// What is to be told about all certificates.
+pub fn views() -> Vec<View> {
+    let found: Vec<_> = all().values().filter_map(Weak::upgrade).collect();
+    found.iter().map(|certificate| certificate.view()).collect()
+}
+
+impl Certificate {
+    /// The certificate of these names from an issuer. A new one is read from its file, if this
+    /// process serves.
+    pub fn of(config: &IssuerConfig, names: &Identifiers, kind: KeyKind) -> Arc<Self> {
+        let what = format!("{} {} {kind} {}", config.name, config.uri, names.names().join(" "));
+        let mut id = names.first().replace('*', "_").replace(':', "_") + "-";
+        for byte in &sha256(&[what.as_bytes()])[..8] {
+            let _ = write!(id, "{byte:02x}");
+        }
+        let mut known = all();
+        if let Some(known) = known.get(&id).and_then(Weak::upgrade) {
+            return known;
+        }
+        known.retain(|_, certificate| certificate.strong_count() > 0);
+        let (issuer, names) = (config.name.clone(), names.clone());
+        let (issued, own) = (Arc::default(), Mutex::default());
+        let certificate = Arc::new(Self { id, issuer, names, kind, issued, own });
+        known.insert(certificate.id.clone(), Arc::downgrade(&certificate));
+        drop(known);
+        if SERVES.load(Relaxed) {
+            certificate.restore(config);
+        }
+        certificate
+    }
+
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its identifier, which is also part of the file's name.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The issuer's name.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Its names.
+    pub fn names(&self) -> &Identifiers {
+        &self.names
+    }
+
+    /// The kind of its key.
+    pub(crate) fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// What handshakes use.
+    pub fn issued(&self) -> &Arc<Issued> {
+        &self.issued
+    }
+
+    /// The certificate in force as text.
+    pub fn pem(&self) -> Option<Arc<Pem>> {
+        self.own().pem.clone()
+    }
+
+    /// The name of its file.
+    pub(crate) fn file(&self) -> String {
+        format!("{}.pem", self.id)
+    }
+
+    /// Reads it from its file.
+    fn restore(&self, config: &IssuerConfig) {
+        let Some(folder) = &config.state else { return };
+        let path = folder.join(self.file());
+        let issuer = Issuer::of(&self.issuer);
+        let read = match state::read(&path) {
+            Ok(None) => return,
+            Ok(Some(content)) => self.install(&String::from_utf8_lossy(&content)),
+            Err(error) => {
+                let call = format!("open() \"{}\" failed", path.display());
+                Err(AcmeError::new(Failed(&call, &error).to_string()))
+            }
+        };
+        if let Err(error) = read {
+            let what = format!("{error}; the certificate in \"{}\" is not used", path.display());
+            issuer.log(Level::Error, &what);
+        }
+    }
+
+    /// Puts a certificate in force: its key and its chain in PEM, in any order.
+    ///
+    /// # Errors
+    /// They do not fit together, or are for other names.
+    pub(crate) fn install(&self, text: &str) -> Result<(), AcmeError> {
+        let refused = |why: &dyn std::fmt::Display| {
+            AcmeError::new(format!("the certificate cannot be used: {why}"))
+        };
+        let key = CertifiedKey::from_pem(text.as_bytes(), text.as_bytes(), &[])
+            .map_err(|error| refused(&error))?;
+        let der = key.chain().first().ok_or_else(|| refused(&"it is empty"))?;
+        let valid = x509::validity(der).ok_or_else(|| refused(&"it has no time of validity"))?;
+        let lacks = |name: &&String| {
+            let probe = name.strip_prefix("*.").map(|bare| format!("x.{bare}"));
+            !x509::is_for(der, probe.as_ref().unwrap_or(name))
+        };
+        if let Some(name) = self.names.names().iter().find(lacks) {
+            return Err(refused(&format!("it is not for \"{name}\"")));
+        }
+        let renewal_id = x509::renewal_id(der);
+        let chain = key.chain().iter().map(|der| x509::pem(der)).collect();
+        let own_key = sections(text, "PRIVATE KEY-----");
+        let pem = Pem { chain, key: own_key, valid, renewal_id };
+        self.issued.set(key);
+        let mut own = self.own();
+        own.pem = Some(Arc::new(pem));
+        own.status = Status::Ready;
+        Ok(())
+    }
+
+    /// Notes when it is ordered or renewed next.
+    pub(crate) fn plan(&self, next: i64) {
+        self.own().next = Some(next);
+    }
+
+    /// An attempt begins.
+    pub(crate) fn begin(&self) {
+        let mut own = self.own();
+        if own.pem.is_none() {
+            own.status = Status::Pending;
+        }
+    }
+
+    /// An attempt has brought a certificate.
+    pub(crate) fn succeed(&self) {
+        self.own().orders += 1;
+    }
+
+    /// An attempt has failed; the next one is at `next`. Returns whether the reason is new.
+    pub(crate) fn fail(&self, reason: &str, next: i64) -> bool {
+        let mut own = self.own();
+        let failed = Status::Failed(reason.to_owned());
+        let is_new = own.status != failed;
+        (own.status, own.next) = (failed, Some(next));
+        own.failures += 1;
+        is_new
+    }
+
+    /// What is to be told about it.
+    pub fn view(&self) -> View {
+        let own = self.own();
+        View {
+            issuer: self.issuer.clone(),
+            names: self.names.names().to_vec(),
+            key: self.kind,
+            status: own.status.clone(),
+            next: own.next,
+            valid: own.pem.as_ref().map(|pem| pem.valid),
+            orders: own.orders,
+            failures: own.failures,
+        }
+    }
+}
+
+/// The sections of PEM whose first line ends so.
+fn sections(text: &str, ends: &str) -> String {
+    let mut out = String::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with("-----BEGIN ") && line.ends_with(ends) {
+            inside = true;
+        }
+        if inside {
+            out.push_str(line);
+            out.push('\n');
+        }
+        if line.starts_with("-----END ") {
+            inside = false;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_cut_out() {
+        let text = "-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n\
+                    -----BEGIN EC PRIVATE KEY-----\nB\n-----END EC PRIVATE KEY-----\nC\n";
+        let key = "-----BEGIN EC PRIVATE KEY-----\nB\n-----END EC PRIVATE KEY-----\n";
+        assert_eq!(sections(text, "PRIVATE KEY-----"), key);
+    }
+}

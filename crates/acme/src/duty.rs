@@ -1,0 +1,268 @@
+//! The duty to have one certificate, and to renew it in time.
+//!
+//! ```text
+//!   due? ──no──▶ ask for renewal information now and then ─┐
+//!    │ ▲◀──────────────────────────────────────────────────┘
+//!   yes └── wait, longer after each failure ◀── order
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde_json::Value;
+use weir_engine::clock;
+use weir_engine::duty::{Duty, Plans};
+use weir_engine::error_log::Level;
+
+use crate::error::{AcmeError, Scope};
+use crate::issuer::{Resolving, Wanted, at};
+use crate::order;
+use crate::renewal::{self, Window};
+use crate::session::Session;
+use crate::state;
+use crate::url::AcmeUrl;
+
+/// The longest sleep: the wall clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+/// The shortest time from one certificate to the next, whatever clocks and authorities say.
+const LEAST_LIFE: Duration = Duration::from_secs(10);
+
+/// The first questions about renewal after a start are spread: one in this time.
+const SPREAD: Duration = Duration::from_millis(200);
+
+/// What a duty works by; a reload replaces it.
+struct Plan {
+    wanted: Wanted,
+    resolver: Option<Resolving>,
+}
+
+/// The duty to have a certificate. `resolver` finds the authority.
+pub fn duty(wanted: &Wanted, resolver: Option<Resolving>) -> Duty {
+    let key = format!("keep the certificate {}", wanted.certificate.id());
+    let plan = Plan { wanted: wanted.clone(), resolver };
+    Duty::planned(key, plan, keep)
+}
+
+/// The progress of one certificate.
+struct Keeper {
+    plans: Plans<Plan>,
+    plan: Arc<Plan>,
+    failures: u32,
+    /// The place of the renewal within its period, chosen anew for each certificate.
+    share: f64,
+    window: Option<Window>,
+    /// When renewal information is asked for.
+    asks: clock::Instant,
+    /// Not to be ordered before.
+    rests: clock::Instant,
+}
+
+/// Counts the certificates of an issuer.
+struct Counted(Arc<crate::Issuer>);
+
+impl Counted {
+    fn new(issuer: &Arc<crate::Issuer>) -> Self {
+        issuer.certificates.fetch_add(1, Relaxed);
+        Self(Arc::clone(issuer))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.certificates.fetch_sub(1, Relaxed);
+    }
+}
+
+async fn keep(mut plans: Plans<Plan>) {
+    let plan = plans.current();
+    let counted = Counted::new(&plan.wanted.issuer);
+    let spread = u32::try_from(counted.0.certificates.load(Relaxed)).unwrap_or(u32::MAX);
+    let now = clock::now();
+    let asks = now + SPREAD.saturating_mul(spread).mul_f64(fastrand::f64());
+    let (failures, share, window) = (0, fastrand::f64(), None);
+    let mut keeper = Keeper { plans, plan, failures, share, window, asks, rests: now };
+    loop {
+        keeper.turn().await;
+    }
+}
+
+impl Keeper {
+    /// When the certificate is ordered or renewed, in seconds since 1970 by the authority's clock.
+    fn due(&self) -> i64 {
+        let pem = self.plan.wanted.certificate.pem();
+        pem.map_or(i64::MIN, |pem| renewal::due(pem.valid, self.window, self.share))
+    }
+
+    /// Does what is next, or waits for it.
+    async fn turn(&mut self) {
+        let Wanted { certificate, issuer, .. } = self.plan.wanted.clone();
+        let rest = self.rests.since(clock::now());
+        if !rest.is_zero() {
+            return self.wait(rest).await;
+        }
+        if let Some((closed, reason)) = issuer.closed() {
+            // Others have found out.
+            certificate.fail(&reason, wall_after(closed));
+            return self.wait(closed).await;
+        }
+        let (due, now) = (self.due(), issuer.now());
+        if due <= now {
+            return self.renew().await;
+        }
+        certificate.plan(due - (now - clock::wall_secs()));
+        let asks = self.asks.since(clock::now());
+        if asks.is_zero() {
+            return self.ask().await;
+        }
+        let left = Duration::from_secs(u64::try_from(due - now).unwrap_or(0));
+        self.wait(left.min(asks)).await;
+    }
+
+    /// Waits, but not over a change of what concerns the certificate: a reload may have mended what
+    /// has failed.
+    async fn wait(&mut self, time: Duration) {
+        let mut deadline = weir_engine::Deadline::new();
+        deadline.after(time.min(LONGEST_SLEEP));
+        loop {
+            tokio::select! {
+                () = deadline.wait() => return,
+                () = self.plans.changed() => {}
+            }
+            let before = std::mem::replace(&mut self.plan, self.plans.current());
+            if before.wanted.config != self.plan.wanted.config {
+                self.plan.wanted.issuer.ask_at_once();
+                (self.failures, self.rests) = (0, clock::now());
+                return;
+            }
+        }
+    }
+
+    /// Orders the certificate.
+    async fn renew(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let Wanted { certificate, issuer, .. } = &plan.wanted;
+        let Ok(_turn) = issuer.turns.acquire().await else { return };
+        if issuer.closed().is_some() {
+            return;
+        }
+        certificate.begin();
+        match self.order(&plan).await {
+            Ok(true) => self.succeed(&plan),
+            // The authority's clock says that it is not due.
+            Ok(false) => {}
+            Err(error) => self.fail(&plan, &error),
+        }
+    }
+
+    /// Returns whether there is another certificate.
+    async fn order(&self, plan: &Plan) -> Result<bool, AcmeError> {
+        let Wanted { certificate, issuer, config } = &plan.wanted;
+        let mut session = Session::open(issuer, config, plan.resolver.as_ref()).await?;
+        if self.due() > issuer.now() {
+            return Ok(false);
+        }
+        session.log_in().await?;
+        issuer.open();
+        let before = certificate.pem();
+        let replaces = before.as_ref().and_then(|pem| pem.renewal_id.clone());
+        let mut issued = order::order(&mut session, &plan.wanted, replaces.as_deref()).await;
+        if issued.as_ref().is_err_and(|error| error.is("accountDoesNotExist")) {
+            session.forget_account().await;
+            session.log_in().await?;
+            issued = order::order(&mut session, &plan.wanted, replaces.as_deref()).await;
+        }
+        let text = issued?;
+        certificate.install(&text)?;
+        state::save(issuer, config, &certificate.file(), text).await;
+        Ok(true)
+    }
+
+    fn succeed(&mut self, plan: &Plan) {
+        let Wanted { certificate, issuer, .. } = &plan.wanted;
+        certificate.succeed();
+        (self.failures, self.share, self.window) = (0, fastrand::f64(), None);
+        let Some(pem) = certificate.pem() else { return };
+        let life = u64::try_from(pem.valid.1 - pem.valid.0).unwrap_or(0);
+        self.rests = clock::now() + LEAST_LIFE.max(Duration::from_secs(life / 4));
+        self.asks = self.rests;
+        let due = self.due().saturating_sub(issuer.now());
+        let left = Duration::from_secs(u64::try_from(due).unwrap_or(0));
+        let names = certificate.names();
+        issuer.log(Level::Notice, &format!("{names}: a new certificate; next try {}", at(left)));
+    }
+
+    fn fail(&mut self, plan: &Plan, error: &AcmeError) {
+        let Wanted { certificate, issuer, .. } = &plan.wanted;
+        self.failures = self.failures.saturating_add(1);
+        if error.scope == Scope::Issuer {
+            let wait = issuer.close(error);
+            certificate.fail(&error.what, wall_after(wait));
+            return;
+        }
+        let wait = renewal::retry(self.failures, error.wait, fastrand::f64());
+        self.rests = clock::now() + wait;
+        let is_new = certificate.fail(&error.what, wall_after(wait));
+        let level = if is_new { Level::Error } else { Level::Info };
+        let line = format!("{}: {error}; next try {}", certificate.names(), at(wait));
+        issuer.log(level, &line);
+    }
+
+    /// Asks when the authority wants the certificate to be renewed (RFC 9773 section 4).
+    async fn ask(&mut self) {
+        let plan = Arc::clone(&self.plan);
+        let issuer = &plan.wanted.issuer;
+        let Ok(_turn) = issuer.turns.acquire().await else { return };
+        let wait = match self.renewal_information(&plan).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                // The certificate is renewed in time without it.
+                issuer.log(Level::Info, &format!("no renewal information: {error}"));
+                error.wait
+            }
+        };
+        self.asks = clock::now() + renewal::ask_again(wait);
+    }
+
+    /// Returns the time until the next question, if the authority says it.
+    async fn renewal_information(&mut self, plan: &Plan) -> Result<Option<Duration>, AcmeError> {
+        let Wanted { certificate, issuer, config } = &plan.wanted;
+        let pem = certificate.pem();
+        let id = pem.as_ref().and_then(|pem| pem.renewal_id.clone());
+        let Some(id) = id else { return Ok(None) };
+        let mut session = Session::open(issuer, config, plan.resolver.as_ref()).await?;
+        let Ok(base) = session.resource("renewalInfo") else { return Ok(None) };
+        let url = format!("{}/{id}", base.to_string().trim_end_matches('/'));
+        let url = AcmeUrl::parse(&url).ok_or_else(|| AcmeError::new("its URL is malformed"))?;
+        let answer = session.get(&url).await?;
+        let window = window(&answer.value);
+        if window.is_some() && window != self.window {
+            let reason = answer.value.get("explanationURL").and_then(Value::as_str);
+            let before = self.due();
+            self.window = window;
+            if self.due() < before && self.due() <= issuer.now() {
+                let reason: String = reason.unwrap_or("no reason").chars().take(200).collect();
+                let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
+                let what = format!("{}: the authority wants a renewal ({reason})", certificate.names());
+                issuer.log(Level::Notice, &what);
+            }
+        }
+        Ok(answer.wait)
+    }
+}
+
+/// The suggested period of renewal information.
+fn window(value: &Value) -> Option<Window> {
+    let suggested = value.get("suggestedWindow")?;
+    let time = |name: &str| {
+        let text = suggested.get(name)?.as_str()?;
+        weir_wire::date::parse_rfc3339(text.as_bytes())
+    };
+    Some(Window { start: time("start")?, end: time("end")? })
+}
+
+/// The wall clock after a time, in seconds since 1970.
+fn wall_after(time: Duration) -> i64 {
+    clock::wall_secs().saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+}

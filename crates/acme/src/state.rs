@@ -1,0 +1,66 @@
+//! The directory that keeps an issuer's account and certificates. All files are the worker's, and
+//! each is replaced as a whole.
+//!
+//! ```text
+//!   account.key      the account's private key
+//!   account.url      the account's URL, that of the directory, and the contacts, line by line
+//!   NAME-HASH.pem    a certificate's key, and its chain
+//! ```
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use weir_engine::error_log::Level;
+use weir_engine::event_loop::on_a_thread;
+use weir_engine::os_error::Failed;
+use weir_engine::temp_file;
+
+use crate::issuer::Issuer;
+use crate::settings::IssuerConfig;
+
+pub(crate) const ACCOUNT_KEY: &str = "account.key";
+pub(crate) const ACCOUNT_URL: &str = "account.url";
+
+/// The limit of a file in bytes: a chain of large certificates fits many times.
+const LARGEST: u64 = 1 << 20;
+
+/// Keys are for the worker alone.
+const MODE: u32 = 0o600;
+
+/// The content of a file; `None` if it is not there.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut content = Vec::new();
+    file.take(LARGEST).read_to_end(&mut content)?;
+    Ok(Some(content))
+}
+
+/// As [`read`], on another thread. A file that cannot be read is logged, and counts as missing.
+pub(crate) async fn load(issuer: &Issuer, config: &IssuerConfig, name: &str) -> Option<Vec<u8>> {
+    let path = config.state.as_ref()?.join(name);
+    let shown = path.display().to_string();
+    let found = on_a_thread(move || read(&path)).await;
+    found.unwrap_or(Ok(None)).unwrap_or_else(|error| {
+        let call = format!("open() \"{shown}\" failed");
+        issuer.log(Level::Error, &Failed(&call, &error).to_string());
+        None
+    })
+}
+
+/// Writes a file. What cannot be written is logged, and in force until the process ends.
+pub(crate) async fn save(issuer: &Issuer, config: &IssuerConfig, name: &str, content: String) {
+    let Some(folder) = config.state.clone() else { return };
+    let path = folder.join(name);
+    let shown = path.display().to_string();
+    let write = move || temp_file::replace_as(&path, MODE, content.as_bytes());
+    if let Ok(Err(error)) = on_a_thread(write).await {
+        let call = format!("writing \"{shown}\" failed");
+        let what = format!("{}; it is kept until the worker ends", Failed(&call, &error));
+        issuer.log(Level::Error, &what);
+    }
+}
