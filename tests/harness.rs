@@ -18,6 +18,7 @@ mod held_disk;
 mod kept_tls;
 mod load;
 mod network;
+mod pebble;
 mod php;
 mod port;
 mod process;
@@ -46,6 +47,7 @@ pub(crate) use held_disk::{HeldDisk, Operation};
 pub(crate) use kept_tls::KeptTls;
 pub(crate) use load::{Load, Traffic};
 pub(crate) use network::{Network, address};
+pub(crate) use pebble::Pebble;
 pub(crate) use php::Php;
 pub(crate) use port::Port;
 pub(crate) use process::{

@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[Needed] = &[
     ("nghttp", "nghttp2-client"),
     ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
+    ("pebble", "pebble"),
     ("php-fpm*", "php-fpm"),
     ("promtool", "prometheus"),
     ("/usr/lib/python3/dist-packages/flask/app.py", "python3-flask"),

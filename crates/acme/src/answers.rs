@@ -6,9 +6,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
-use weir_engine::tls::{
-    Alpn, CertifiedKey, SelfSigned, ServerSettings, ServerTls, SettingsError,
-};
+use weir_engine::tls::{Alpn, CertifiedKey, SelfSigned, ServerSettings, ServerTls, SettingsError};
 
 /// The path of answers over HTTP; the token follows.
 pub const HTTP_PATH: &[u8] = b"/.well-known/acme-challenge/";

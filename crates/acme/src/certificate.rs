@@ -123,7 +123,7 @@ impl Certificate {
     /// process serves.
     pub fn of(config: &IssuerConfig, names: &Identifiers, kind: KeyKind) -> Arc<Self> {
         let what = format!("{} {} {kind} {}", config.name, config.uri, names.names().join(" "));
-        let mut id = names.first().replace('*', "_").replace(':', "_") + "-";
+        let mut id = names.first().replace(['*', ':'], "_") + "-";
         for byte in &sha256(&[what.as_bytes()])[..8] {
             let _ = write!(id, "{byte:02x}");
         }
@@ -236,12 +236,10 @@ impl Certificate {
         self.own().next = Some(next);
     }
 
-    /// An attempt begins.
-    pub(crate) fn begin(&self) {
-        let mut own = self.own();
-        if own.pem.is_none() {
-            own.status = Status::Pending;
-        }
+    /// An attempt begins. Returns whether it is the first, and nothing is in force.
+    pub(crate) fn begin(&self) -> bool {
+        let own = self.own();
+        own.pem.is_none() && own.failures == 0 && own.status == Status::Pending
     }
 
     /// An attempt has brought a certificate.

@@ -147,7 +147,11 @@ impl Keeper {
         if issuer.closed().is_some() {
             return;
         }
-        certificate.begin();
+        if certificate.begin() {
+            let names = certificate.names();
+            let what = format!("{names}: ordering; until it is there, TLS handshakes fail");
+            issuer.log(Level::Notice, &what);
+        }
         match self.order(&plan).await {
             Ok(true) => self.succeed(&plan),
             // The authority's clock says that it is not due.
@@ -195,12 +199,12 @@ impl Keeper {
 
     fn fail(&mut self, plan: &Plan, error: &AcmeError) {
         let Wanted { certificate, issuer, .. } = &plan.wanted;
-        self.failures = self.failures.saturating_add(1);
         if error.scope == Scope::Issuer {
             let wait = issuer.close(error);
             certificate.fail(&error.what, wall_after(wait));
             return;
         }
+        self.failures = self.failures.saturating_add(1);
         let wait = renewal::retry(self.failures, error.wait, fastrand::f64());
         self.rests = clock::now() + wait;
         let is_new = certificate.fail(&error.what, wall_after(wait));
@@ -244,7 +248,8 @@ impl Keeper {
             if self.due() < before && self.due() <= issuer.now() {
                 let reason: String = reason.unwrap_or("no reason").chars().take(200).collect();
                 let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
-                let what = format!("{}: the authority wants a renewal ({reason})", certificate.names());
+                let what =
+                    format!("{}: the authority wants a renewal ({reason})", certificate.names());
                 issuer.log(Level::Notice, &what);
             }
         }

@@ -259,10 +259,7 @@ impl Body {
 }
 
 /// The addresses of a host: by `resolver`, or else from the system.
-async fn addresses(
-    url: &AcmeUrl,
-    resolver: Option<&Resolving>,
-) -> Result<Vec<IpAddr>, AcmeError> {
+async fn addresses(url: &AcmeUrl, resolver: Option<&Resolving>) -> Result<Vec<IpAddr>, AcmeError> {
     if let Ok(address) = url.host.parse() {
         return Ok(vec![address]);
     }

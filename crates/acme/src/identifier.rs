@@ -114,9 +114,10 @@ fn checked(name: &str, written: &str) -> Result<String, NameError> {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    let numeric = name.rsplit('.').next().is_some_and(|last| {
-        !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let numeric = name
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit()));
     if name.len() > LONGEST_NAME || numeric || !name.split('.').all(is_label) {
         return Err(NameError::Invalid(written.to_owned()));
     }
@@ -138,7 +139,8 @@ mod tests {
         assert!(own.has_wildcard());
         assert_eq!(own.first(), "a.test");
         assert_eq!(own.to_string(), "a.test, www.b.test and 4 more");
-        for bad in ["", "*", "a.*", "*.*.a", "a..b", "-a.test", "a b", "a/b", "1.2.3", "~^x$", "_"] {
+        for bad in ["", "*", "a.*", "*.*.a", "a..b", "-a.test", "a b", "a/b", "1.2.3", "~^x$", "_"]
+        {
             let result = Identifiers::default().add(bad);
             assert_eq!(result.is_err(), bad != "_", "{bad}");
         }

@@ -141,7 +141,8 @@ impl Issuer {
         let skew = if skew.abs() < FINE_CLOCK { 0 } else { skew };
         let before = self.skew.swap(skew, Relaxed);
         if skew != 0 && (before - skew).abs() > FINE_CLOCK {
-            let (hours, side) = (skew.abs() as f64 / 3600.0, if skew > 0 { "behind" } else { "ahead of" });
+            let (hours, side) =
+                (skew.abs() as f64 / 3600.0, if skew > 0 { "behind" } else { "ahead of" });
             let what = format!(
                 "the clock of this machine is {hours:.1} hours {side} the authority's; certificates \
                  are renewed by the authority's clock, but clients may refuse them"

@@ -58,7 +58,9 @@ impl AccountKey {
     ) -> Result<String, AcmeError> {
         let algorithm = self.key.kind().jws_algorithm();
         let head = match account {
-            Some(account) => json!({ "alg": algorithm, "kid": account, "nonce": nonce, "url": url }),
+            Some(account) => {
+                json!({ "alg": algorithm, "kid": account, "nonce": nonce, "url": url })
+            }
             None => json!({ "alg": algorithm, "jwk": self.jwk, "nonce": nonce, "url": url }),
         };
         let (head, payload) = (encode(head.to_string()), encode(payload));

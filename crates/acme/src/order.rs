@@ -207,9 +207,9 @@ fn refused(value: &Value, state: &str) -> AcmeError {
     let name = value.get("identifier").and_then(|own| own.get("value")).and_then(Value::as_str);
     let challenges = value.get("challenges").and_then(Value::as_array);
     let own = value.get("error");
-    let found = own.into_iter().chain(
-        challenges.into_iter().flatten().filter_map(|challenge| challenge.get("error")),
-    );
+    let found = own
+        .into_iter()
+        .chain(challenges.into_iter().flatten().filter_map(|challenge| challenge.get("error")));
     let found = found.filter_map(problem).next();
     let of = name.map(|name| format!(" {name}")).unwrap_or_default();
     let why = found.map_or_else(|| format!("the state is \"{state}\""), |error| error.what);

@@ -57,7 +57,9 @@ pub(crate) fn retry(failures: u32, asked: Option<Duration>, share: f64) -> Durat
     let own = own.mul_f64(0.75 + share / 2.0);
     match asked {
         // A little later, since others were told the same.
-        Some(asked) => asked.min(LONGEST_WAIT).max(own.min(FIRST_RETRY)) + own.mul_f64(share / 10.0),
+        Some(asked) => {
+            asked.min(LONGEST_WAIT).max(own.min(FIRST_RETRY)) + own.mul_f64(share / 10.0)
+        }
         None => own,
     }
 }

@@ -90,7 +90,11 @@ impl<'a> Session<'a> {
                 self.config.uri
             ))
         };
-        self.directory.get(name).and_then(Value::as_str).and_then(AcmeUrl::parse).ok_or_else(missing)
+        self.directory
+            .get(name)
+            .and_then(Value::as_str)
+            .and_then(AcmeUrl::parse)
+            .ok_or_else(missing)
     }
 
     /// What the directory says of the authority itself.
@@ -222,13 +226,15 @@ fn client(config: &IssuerConfig) -> Result<ClientTls, AcmeError> {
 /// It is a problem.
 fn read(response: Response) -> Result<Answer, AcmeError> {
     let Response { status, headers, body, .. } = response;
-    let wait = headers.get(Known::RetryAfter).and_then(|text| retry_after(text, clock::wall_secs()));
+    let wait =
+        headers.get(Known::RetryAfter).and_then(|text| retry_after(text, clock::wall_secs()));
     let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     if (200..300).contains(&status) {
-        let location = headers.get(Known::Location).map(|url| text(url));
+        let location = headers.get(Known::Location).map(text);
         return Ok(Answer { value, text: body, headers, location, wait });
     }
-    let mut error = problem(&value).unwrap_or_else(|| AcmeError::new(format!("the status is {status}")));
+    let mut error =
+        problem(&value).unwrap_or_else(|| AcmeError::new(format!("the status is {status}")));
     error.what = format!("the authority refuses: {}", error.what);
     error.wait = wait;
     Err(error)

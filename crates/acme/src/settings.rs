@@ -68,8 +68,9 @@ directives! {
         /// mail.
         "contact" => contacts: Many<Contact>,
         /// The program that sets and removes records for `dns-01`, with its arguments. It gets
-        /// `present` or `cleanup`, the domain, the record's name and its value as further arguments,
-        /// runs as the worker's user, and ends with 0 once name servers answer with the record.
+        /// `present` or `cleanup`, the domain, the record's name and its value as further
+        /// arguments, runs as the worker's user, and ends with 0 once name servers answer with the
+        /// record.
         "dns_hook" => hook: Local<Option<Hook>>,
         /// The time that `dns_hook` has; after it, the program is killed.
         "dns_hook_timeout" => hook_timeout: Local<Sec> = Sec::seconds(300),

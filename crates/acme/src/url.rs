@@ -88,9 +88,17 @@ mod tests {
         let url = AcmeUrl::parse("http://[::1]:14000").unwrap();
         assert_eq!((&*url.host, url.port, &*url.path), ("::1", 14000, "/"));
         assert_eq!(url.authority(), "[::1]:14000");
-        for bad in ["", "ca.test/dir", "ftp://a/", "https:///x", "https://a:0/", "https://a b/",
-            "https://a/\r\nX: y", "https://u@a/", "https://a:99999/"]
-        {
+        for bad in [
+            "",
+            "ca.test/dir",
+            "ftp://a/",
+            "https:///x",
+            "https://a:0/",
+            "https://a b/",
+            "https://a/\r\nX: y",
+            "https://u@a/",
+            "https://a:99999/",
+        ] {
             assert_eq!(AcmeUrl::parse(bad), None, "{bad}");
         }
     }

@@ -9,8 +9,9 @@ use crate::tree;
 const MOST: usize = 13;
 
 /// The checked crates.
-const CRATES: &[&str] =
-    &["conf", "script", "wire", "sys", "engine", "upstream", "acme", "edge", "http", "ha", "server"];
+const CRATES: &[&str] = &[
+    "conf", "script", "wire", "sys", "engine", "upstream", "acme", "edge", "http", "ha", "server",
+];
 
 /// The files that each file names.
 type Edges = BTreeMap<String, BTreeSet<String>>;

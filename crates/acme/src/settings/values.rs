@@ -156,8 +156,7 @@ impl Value for ExternalAccount {
         };
         let bare = encoded.trim_ascii().without_padding();
         let secret = URL_SAFE_NO_PAD.decode(bare).ok().filter(|secret| !secret.is_empty());
-        let secret =
-            secret.ok_or_else(|| Fault::new("invalid base64url encoded value").at(key))?;
+        let secret = secret.ok_or_else(|| Fault::new("invalid base64url encoded value").at(key))?;
         Ok(Self { id, secret })
     }
 }

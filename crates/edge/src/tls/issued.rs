@@ -1,5 +1,6 @@
 //! `ssl_certificate $acme_certificate`: a certificate that is replaced while handshakes go on.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use weir_engine::tls::{CertifiedKey, Issued, ServerTls, SettingsError};
@@ -55,4 +56,13 @@ pub enum Unready {
     NotIssued,
     /// A file that variables name has a fault.
     Fault(SettingsError),
+}
+
+impl fmt::Display for Unready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotIssued => f.write_str("no certificate has been issued yet"),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
 }

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_conf::{Cx, Fault};
-use weir_engine::tls::{
-    CertifiedKey, Issued, ServerSettings, ServerTls, SettingsError, Tickets,
-};
+use weir_engine::tls::{CertifiedKey, Issued, ServerSettings, ServerTls, SettingsError, Tickets};
 use weir_script::variables::variables;
 use weir_script::{Host, Template};
 

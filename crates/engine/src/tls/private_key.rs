@@ -4,6 +4,7 @@
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
@@ -12,7 +13,6 @@ use aws_lc_rs::signature::{
     ECDSA_P521_SHA512_ASN1_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
     EcdsaSigningAlgorithm, KeyPair, RSA_PKCS1_SHA256,
 };
-use aws_lc_rs::hmac;
 use rustls::pki_types::PrivateKeyDer;
 
 use super::der::{NULL, OID, Reader, SEQUENCE, put};
@@ -67,7 +67,8 @@ impl KeyKind {
     /// and for certificates; `None` for RSA.
     fn curve(
         self,
-    ) -> Option<(&'static str, &'static EcdsaSigningAlgorithm, &'static EcdsaSigningAlgorithm)> {
+    ) -> Option<(&'static str, &'static EcdsaSigningAlgorithm, &'static EcdsaSigningAlgorithm)>
+    {
         match self {
             P256 => {
                 Some(("P-256", &ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P256_SHA256_ASN1_SIGNING))
@@ -186,7 +187,9 @@ impl PrivateKey {
             _ => None,
         });
         let (Some(pair), Some(kind)) = (pair, kind) else {
-            return Err("the key is neither ECDSA (256, 384, 521) nor RSA (2048, 3072, 4096)".into());
+            return Err(
+                "the key is neither ECDSA (256, 384, 521) nor RSA (2048, 3072, 4096)".into()
+            );
         };
         let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
         Ok(Self { kind, der: der.as_ref().to_vec() })

@@ -7,9 +7,9 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::{der, verify};
 use super::verify::certificate::Certificate;
 use super::verify::dn::{self, Attribute};
+use super::{der, verify};
 
 mod attributes;
 

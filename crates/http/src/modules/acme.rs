@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use weir_acme::settings::{ISSUER, IssuerConfig};
 use weir_acme::{Certificate, Identifiers, Issuer, Pem, Wanted, answers};
 use weir_conf::{
-    Block, Contexts, Cx, Diagnostic, Fault, Inherit, Local, Node, Settings, Severity, Slot, Span, directives,
+    Block, Contexts, Cx, Diagnostic, Fault, Inherit, Local, Node, Settings, Severity, Slot, Span,
+    directives,
 };
 use weir_edge::zone::name_and_size;
 use weir_engine::duty::Duty;
@@ -31,12 +32,17 @@ pub(crate) const MODULE: Module = Module {
     name: "acme",
     tables: &[&Acme::table(&ACME), &weir_acme::settings::TABLE],
     variables: &[
-        VariableRow::new("acme_certificate", |request, _, out| {
-            variable(request, out, |pem| &pem.chain)
-        }),
-        VariableRow::new("acme_certificate_key", |request, _, out| {
-            variable(request, out, |pem| &pem.key)
-        }),
+        VariableRow::new(
+            "acme_certificate",
+            "The certificate that the server's `acme_certificate` has got, with its chain, for \
+             `ssl_certificate`.",
+            |request, _, out| variable(request, out, |pem| &pem.chain),
+        ),
+        VariableRow::new(
+            "acme_certificate_key",
+            "The private key of that certificate, for `ssl_certificate_key`.",
+            |request, _, out| variable(request, out, |pem| &pem.key),
+        ),
     ],
     handlers: &[PhaseHandler {
         phase: Phase::PostRead,
@@ -177,7 +183,9 @@ fn resolve(
             let ServerName::Plain(name) = name else { continue };
             if !name.is_empty() {
                 let name = String::from_utf8_lossy(&name);
-                certified.add(&name).map_err(|why| fault(format!("\"acme_certificate\": {why}")))?;
+                certified
+                    .add(&name)
+                    .map_err(|why| fault(format!("\"acme_certificate\": {why}")))?;
             }
         }
     }
@@ -200,7 +208,9 @@ fn resolve(
 }
 
 /// The certificates of a configuration's servers.
-fn all_wanted(configuration: &Configuration) -> impl Iterator<Item = (&crate::route::Server, &Wanted)> {
+fn all_wanted(
+    configuration: &Configuration,
+) -> impl Iterator<Item = (&crate::route::Server, &Wanted)> {
     configuration.servers().filter_map(|server| {
         let order = server.settings.get(&ACME).order.as_ref()?;
         Some((server, order.wanted.get()?))
@@ -231,9 +241,7 @@ fn answer(request: &mut Request) -> Pending<'_, Verdict> {
         _ => None,
     };
     let Some(words) = found else { return Box::pin(NextNow) };
-    Box::pin(async move {
-        request.send_all(200, b"text/plain", words.as_bytes().to_vec()).await
-    })
+    Box::pin(async move { request.send_all(200, b"text/plain", words.as_bytes().to_vec()).await })
 }
 
 /// No decision. It has no size, so that its box is not allocated.

@@ -13,9 +13,7 @@ use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::OsError;
 use weir_engine::tls::counters::{CLIENTS, Ended, FailedFor};
-use weir_engine::tls::{
-    Alpn, ClientHello, HandshakeError, ServerTls, TlsInfo, accept,
-};
+use weir_engine::tls::{Alpn, ClientHello, HandshakeError, ServerTls, TlsInfo, accept};
 use weir_wire::uri::parse_host;
 
 use super::{ALPN, ALPN_WITH_HTTP2};
@@ -80,11 +78,9 @@ pub(super) async fn open(
         Err(error) => {
             opening.count_failed(&error);
             let (level, message) = match (opening.unready.take(), &error) {
-                (Some(Unready::Fault(fault)), _) => (Level::Error, fault.into()),
                 // That it is missing, and why, was logged when it could not be had.
-                (Some(Unready::NotIssued), _) => {
-                    (Level::Info, "no certificate has been issued yet".to_owned())
-                }
+                (Some(Unready::NotIssued), _) => (Level::Info, Unready::NotIssued.to_string()),
+                (Some(fault), _) => (Level::Error, fault.to_string()),
                 (None, HandshakeError::TimedOut) => {
                     (Level::Info, failure(&io::ErrorKind::TimedOut.into()))
                 }

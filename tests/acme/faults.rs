@@ -1,0 +1,209 @@
+//! Authorities that are away, slow, refuse, or want a renewal; clocks that are wrong; files that
+//! cannot be written.
+
+use std::sync::atomic::Ordering;
+
+use super::authority::Authority;
+use super::{kept, serial, shown, wait_for};
+use crate::harness::{Pebble, Server, Setup, is_nginx, run, until, until_some};
+
+const CONF: &str = "
+    acme_issuer ca { %ca% %more% }
+    server { listen 127.0.0.1:%port% ssl; server_name a.test;
+        acme_certificate ca; return 200 secure;
+        ssl_certificate $acme_certificate; ssl_certificate_key $acme_certificate_key; }
+    server { listen 127.0.0.1:%portplain%; return 200 plain; }";
+
+fn server(authority: &Authority) -> Setup {
+    Server::http(CONF).set("ca", authority.lines()).set("more", "")
+}
+
+/// Tries again at once.
+fn nudge(server: &Server) {
+    // What a test has set stays.
+    server.reload_http(&CONF.replace("%more%", "%more% contact other@a.test;"));
+}
+
+/// The text of a server without TLS: requests go on whatever authorities do.
+fn plain(server: &Server) -> String {
+    crate::harness::Client::connect(server.address("portplain")).get("/").text()
+}
+
+#[test]
+fn an_authority_that_limits_orders_is_heard() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    let limit = (429, "Retry-After: 3600\r\n", "rateLimited");
+    *authority.state.refusals.lock().unwrap() = vec![limit];
+    let server = server(&authority).start();
+    server.wait_log("not now (rateLimited); next try at ");
+    let log = server.error_log();
+    let told = log.lines().find(|line| line.contains("rateLimited")).unwrap();
+    let at = told.rsplit("next try at ").next().unwrap().trim();
+    let wait = ["-c", "echo $(( $(date -d \"$0\" +%s) - $(date +%s) ))", at];
+    let wait: i64 = String::from_utf8(run("sh", &wait).stdout).unwrap().trim().parse().unwrap();
+    assert!((3500..3700).contains(&wait), "{wait}");
+    assert_eq!(plain(&server), "plain");
+    nudge(&server);
+    wait_for(&server, server.port("port"), "a.test");
+}
+
+#[test]
+fn an_authority_that_is_away_or_silent_is_told_once() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    authority.state.is_silent.store(true, Ordering::SeqCst);
+    let server = server(&authority)
+        .set("more", "")
+        .set("ca", format!("{} uri http://127.0.0.1:%portnone%/dir;", ""))
+        .start();
+    server.wait_log("Connection refused; next try at ");
+    assert_eq!(shown(&server, server.port("port"), "a.test"), None);
+    assert_eq!(plain(&server), "plain");
+    server.reload_http(&CONF.replace("%ca%", &authority.lines()).replace("%more%", ""));
+    until("a question", || authority.backend.count() > 0);
+    assert_eq!(plain(&server), "plain");
+    assert_eq!(server.error_log().matches("next try at").count(), 1);
+    assert_eq!(server.error_log().matches("ordering; until").count(), 1);
+}
+
+/// The authority wants a renewal at once: the certificate was revoked (RFC 9773 section 4.2).
+#[test]
+fn a_certificate_that_the_authority_revokes_is_replaced() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    let mut server = server(&authority).set("more", "profile short require;").start();
+    let first = serial(&wait_for(&server, server.port("port"), "a.test"));
+    until("the file", || kept(&server, "ca").len() == 1);
+    *authority.state.window.lock().unwrap() = Some((-7200, -3600));
+    server.pause();
+    server.resume();
+    until("another certificate", || authority.issued() == 2);
+    server.wait_log("the authority wants a renewal");
+    until("it in force", || {
+        shown(&server, server.port("port"), "a.test").is_some_and(|text| serial(&text) != first)
+    });
+    let orders = authority.state.orders.lock().unwrap().clone();
+    assert_eq!(orders[0]["profile"], "short");
+    assert_eq!(orders[0].get("replaces"), None);
+    let replaces = orders[1]["replaces"].as_str().unwrap();
+    // The serial number of the first, in base64url.
+    assert!(replaces.ends_with(".A-g"), "{replaces}");
+}
+
+/// By the machine's clock the certificate has long expired, but the authority knows better.
+#[test]
+fn a_clock_that_is_wrong_costs_no_orders() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    // The authority is ahead by sixty days, so the certificate is nearly due.
+    let mut server = server(&authority).start();
+    wait_for(&server, server.port("port"), "a.test");
+    until("the file", || kept(&server, "ca").len() == 1);
+    server.pause();
+    let file = kept(&server, "ca").into_iter().next().unwrap();
+    let old = old_certificate(&server);
+    std::fs::write(&file, &old).unwrap();
+    // For the authority, it is the day after that certificate was issued.
+    let ahead = -365 * 86_400 * 2;
+    authority.state.ahead.store(ahead, Ordering::SeqCst);
+    server.resume();
+    server.wait_log("ahead of the authority's");
+    assert_eq!(authority.issued(), 1);
+    // Once it is right, the certificate is due.
+    authority.state.ahead.store(0, Ordering::SeqCst);
+    nudge(&server);
+    server.pause();
+    server.resume();
+    until("another certificate", || authority.issued() == 2);
+}
+
+/// A certificate of `a.test` with its key that expired a year ago, valid for a year before.
+fn old_certificate(server: &Server) -> String {
+    let script = "cd \"$0\" && touch index && printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\n\
+        new_certs_dir=.\\ndefault_md=sha256\\npolicy=p\\nrand_serial=yes\\nx509_extensions=x\\n\
+        [p]\\ncommonName=supplied\\n[x]\\nsubjectAltName=DNS:a.test\\n' > old.cnf && \
+        openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout old.key \
+        -subj /CN=a.test -out old.csr && year=$(date +%Y) && \
+        openssl ca -batch -config old.cnf -selfsign -keyfile old.key -in old.csr -out old.crt \
+        -startdate $((year - 3))$(date +%m%d)000000Z -enddate $((year - 1))$(date +%m%d)000000Z && \
+        cat old.key old.crt";
+    let path = server.directory().path().to_str().unwrap().to_owned();
+    let output = run("sh", &["-c", script, &path]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn files_that_cannot_be_written_or_read_cost_nothing() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    // In the place of the account's key is a folder.
+    let setup = server(&authority);
+    setup.directory().write("acme_ca/account.key/x", "");
+    let server = setup.start();
+    wait_for(&server, server.port("port"), "a.test");
+    server.wait_log("account.key\" failed (21: Is a directory)");
+    server.wait_log("it is kept until the worker ends");
+    assert_eq!(plain(&server), "plain");
+}
+
+#[test]
+fn a_broken_file_is_replaced() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    let mut server = server(&authority).start();
+    wait_for(&server, server.port("port"), "a.test");
+    until("the file", || kept(&server, "ca").len() == 1);
+    server.pause();
+    let file = kept(&server, "ca").into_iter().next().unwrap();
+    let mut half = std::fs::read(&file).unwrap();
+    half.truncate(half.len() / 3);
+    std::fs::write(&file, half).unwrap();
+    server.resume();
+    server.wait_log("is not used");
+    wait_for(&server, server.port("port"), "a.test");
+    assert_eq!(authority.issued(), 2);
+    // The account is the same.
+    assert_eq!(authority.backend.seen().iter().filter(|s| s.target() == "/account").count(), 1);
+}
+
+/// Pebble's certificate is none of the authorities that are trusted.
+#[test]
+fn an_authority_must_show_the_right_certificate() {
+    if is_nginx() {
+        return;
+    }
+    let Some(pebble) = Pebble::start(&[]) else { return };
+    let uri = pebble.uri();
+    let uri = format!("uri {uri}; challenge tls-alpn; accept_terms_of_service;");
+    let other = crate::harness::Certificate::self_signed;
+    let setup = Server::http(&CONF.replace("%port%", "%tls%"))
+        .set("tls", pebble.tls.number())
+        .set("more", "");
+    other(setup.directory(), "other", "localhost");
+    let wrong = format!("{uri} ssl_trusted_certificate other.crt;");
+    let server = setup.set("ca", wrong).start();
+    server.wait_log("the TLS handshake with localhost failed: ");
+    let conf = CONF.replace("%port%", "%tls%").replace("%more%", "");
+    server.reload_http(&conf.replace("%ca%", &format!("{uri} ssl_verify off;")));
+    wait_for(&server, pebble.tls.number(), "a.test");
+    let told = until_some("one line", || {
+        let log = server.error_log();
+        let count = log.matches("handshake with localhost failed").count();
+        (count > 0).then_some(count)
+    });
+    assert_eq!(told, 1);
+}
