@@ -158,7 +158,7 @@ impl Opening<'_> {
     }
 
     fn count_failed(&self, error: &HandshakeError) {
-        match self.fault {
+        match &self.unready {
             Some(_) => self.count(Ended::Failed(FailedFor::OwnCertificate)),
             None => Ended::failed(error).into_iter().flatten().for_each(|ended| self.count(ended)),
         }
