@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Needed] = &[
     ("ip", "iproute2"),
     ("keepalived", "keepalived"),
     ("memcached", "memcached"),
+    ("nginx", "nginx"),
     ("nghttp", "nghttp2-client"),
     ("nghttpd", "nghttp2-server"),
     ("openssl", "openssl"),
