@@ -25,8 +25,9 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// A line without control characters: what a server says must not command the terminal.
     pub(super) fn new(style: Style, text: impl Into<String>) -> Self {
-        Self { text: text.into(), style }
+        Self { text: text.into().replace(char::is_control, "?"), style }
     }
 }
 
@@ -418,6 +419,11 @@ mod tests {
         for rows in 0..30 {
             assert!(lines(&state, 80, rows).len() <= rows.max(5));
         }
+    }
+
+    #[test]
+    fn a_server_cannot_command_the_terminal() {
+        assert_eq!(Line::new(Style::Plain, "a\x1b[2Jb\n").text, "a?[2Jb?");
     }
 
     #[test]
