@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::channel::Orders;
 
-    /// Fills a channel, except for `left` messages.
+    /// Fills a channel.
     fn fill(near: &OwnedFd) {
         while channel::send_order(near, Order::Quit, &[]).is_ok() {}
     }
@@ -166,6 +166,11 @@ mod tests {
         let error = outbox.send(&near, Order::Mirror, &[]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(far);
-        assert!(outbox.repeat(&near).is_err() && outbox.is_empty());
+        // A process that another test has just forked holds the far end until it executes.
+        while let Ok(all_sent) = outbox.repeat(&near) {
+            assert!(!all_sent);
+            std::thread::yield_now();
+        }
+        assert!(outbox.is_empty());
     }
 }
