@@ -1,9 +1,11 @@
 //! A graceful shutdown, of the server or of a part, loses nothing: new connections may still send a
 //! request, and received requests are answered.
 
+use std::io::{Read, Write};
+
 use crate::harness::{
-    Client, Daemon, Port, Response, Server, Setup, Signal, children, is_nginx, send_signal, until,
-    until_some,
+    Backend, Client, Daemon, Port, Reply, Response, Server, Setup, Signal, children, is_nginx,
+    send_signal, until, until_some,
 };
 
 /// The number of waiting connections.
@@ -62,6 +64,62 @@ fn a_new_connection_is_served_after_quit() {
     until("the listener to close", || Client::try_connect(&address).is_err());
     all_are_served(clients);
     assert!(server.wait_exit());
+}
+
+/// A request that `worker_shutdown_timeout` cuts is in the access log as far as it came, also if
+/// the log is buffered.
+#[test]
+fn a_request_that_is_cut_at_the_end_is_logged() {
+    let backend = Backend::new(|seen| {
+        let path = seen.target().to_owned();
+        Reply::Custom(Box::new(move |stream| {
+            let head: &[u8] = match path.as_str() {
+                "/part" => b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart",
+                "/up" => {
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                      Upgrade: echo\r\n\r\nfirst"
+                }
+                _ => b"",
+            };
+            let _ = stream.write_all(head);
+            let _ = stream.read(&mut [0]);
+        }))
+    });
+    let mut server = Server::http(
+        "log_format cut '$request $status $body_bytes_sent $upstream_status $request_completion.';
+         server { listen 127.0.0.1:%port%; access_log %dir%/access.log cut buffer=64k;
+           proxy_buffering off; proxy_http_version 1.1;
+           proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;
+           location / { proxy_pass http://%backend%; } }",
+    )
+    .main("worker_processes 1; worker_shutdown_timeout 100ms;")
+    .set("backend", backend.address())
+    .start();
+    let ask = |path: &str, lines: &str| {
+        let mut client = Client::connect(server.address("port"));
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+        client
+    };
+    let _silent = ask("/silent", "");
+    let mut part = ask("/part", "");
+    let mut up = ask("/up", "Connection: Upgrade\r\nUpgrade: echo\r\n");
+    for (client, first) in [(&mut part, "part"), (&mut up, "first")] {
+        client.head();
+        assert_eq!(client.take(first.len()), first.as_bytes());
+    }
+    until("all requests", || backend.count() == 3);
+    server.signal(Signal::QUIT);
+    assert!(server.wait_exit());
+    let mut lines = server.wait_lines("access.log", 3);
+    lines.sort();
+    assert_eq!(
+        lines,
+        [
+            "GET /part HTTP/1.1 200 4 200 .",
+            "GET /silent HTTP/1.1 000 0 - .",
+            "GET /up HTTP/1.1 101 5 101 .",
+        ]
+    );
 }
 
 #[test]

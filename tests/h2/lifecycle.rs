@@ -167,10 +167,10 @@ fn a_killed_worker_ends_connections_and_another_one_serves() {
 #[test]
 fn worker_shutdown_timeout_ends_streams() {
     let (gate, address) = gate();
-    let mut server = server("location / { proxy_pass http://%gate%; }")
-        .main("worker_shutdown_timeout 1s;")
-        .set("gate", address)
-        .start();
+    let log = "log_format cut '$request $status $body_bytes_sent $upstream_addr';";
+    let conf = "access_log %dir%/access.log cut; location / { proxy_pass http://%gate%; }";
+    let mut server =
+        with(log, conf).main("worker_shutdown_timeout 1s;").set("gate", &address).start();
     let mut client = H2Client::of(&server);
     let streams: Vec<u32> = (0..3).map(|_| client.ask("/")).collect();
     let held: Vec<_> = streams.iter().map(|_| gate.accept().unwrap()).collect();
@@ -181,6 +181,8 @@ fn worker_shutdown_timeout_ends_streams() {
         assert!(!client.so_far(stream).complete, "a response that nobody sent");
     }
     assert!(server.wait_exit());
+    let line = format!("GET / HTTP/2.0 499 0 {address}");
+    assert_eq!(server.wait_lines("access.log", 3), vec![line; 3]);
     drop(held);
 }
 

@@ -181,6 +181,15 @@ pub fn current_task() -> Option<Task> {
     here().tasks.current()
 }
 
+/// Drops all tasks of this thread's loop, which ends. None can be started from now on.
+///
+/// # Panics
+/// Outside of a loop, and in a task.
+pub fn drop_tasks() {
+    assert!(current_task().is_none(), "only the main future outlives the tasks");
+    here().tasks.close();
+}
+
 /// Whether the woken tasks of this turn have run, so that nothing more is to be expected before the
 /// loop asks the kernel: true in tasks that run because of [`Task::run_at_end`].
 ///

@@ -225,6 +225,11 @@ impl Service {
         self.0.quit();
     }
 
+    /// Ends the requests that are left, which are logged as they are, with their connections.
+    pub(crate) fn cut(&self) {
+        weir_engine::event_loop::drop_tasks();
+    }
+
     /// Waits for the last connection, and for the last request without a client.
     pub(crate) async fn done(&self) {
         let running = weir_http::subrequest::running_here;

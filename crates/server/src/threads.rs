@@ -361,14 +361,13 @@ async fn finish(
     };
     let over = async {
         match timeout {
-            // Remaining connections are dropped with the event loop.
             Some(timeout) => timer::sleep(timeout).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
         () = service.done() => {}
-        () = over => {}
+        () = over => service.cut(),
         () = flushing => {}
     }
 }

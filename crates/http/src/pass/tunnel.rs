@@ -99,7 +99,7 @@ async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamEx
     let mut up = Lane::new(Buf::default());
     let mut deadline = Deadline::new();
     deadline.after(timeout);
-    let mut carried = 0;
+    let mut counted = (0, 0);
     let half_ends = !request.client.is_h1();
     let result = poll_fn(|cx| {
         if half_ends && request.client.poll_sign(cx) == Poll::Ready(Sign::Gone) {
@@ -109,6 +109,13 @@ async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamEx
         let Some(server) = exchange.channel.connection() else { return Poll::Ready(Ok(())) };
         let first = up.poll(cx, client, server);
         let second = down.poll(cx, server, client);
+        let carried = (up.carried, down.carried);
+        let moves = counted != carried;
+        if moves {
+            // At once, since the task may be dropped.
+            count(request, carried.0 - counted.0, carried.1 - counted.1);
+            counted = carried;
+        }
         match (first, second) {
             (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
                 return Poll::Ready(Err(error));
@@ -118,24 +125,27 @@ async fn carry(request: &mut Request, pass: &Pass<'_>, exchange: &mut UpstreamEx
             (Poll::Ready(Ok(())), _) if !half_ends => return Poll::Ready(Ok(())),
             _ => {}
         }
-        if up.carried + down.carried > carried {
-            carried = up.carried + down.carried;
+        if moves {
             deadline.after(timeout);
         }
         deadline.poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     })
     .await;
-    request.client.bytes_sent += down.carried;
-    if let Some(attempt) = request.attempts.current() {
-        attempt.received += down.carried;
-        attempt.sent += up.carried;
-        attempt.body += down.carried;
-    }
     if let Err(error) = result
         && error.kind() == io::ErrorKind::TimedOut
     {
         let message = "upstream timed out (110: Connection timed out) while proxying upgraded \
                        connection";
         request.log_upstream(Level::Error, message);
+    }
+}
+
+/// Counts bytes that were carried to the upstream and to the client.
+fn count(request: &mut Request, up: u64, down: u64) {
+    request.client.bytes_sent += down;
+    if let Some(attempt) = request.attempts.current() {
+        attempt.received += down;
+        attempt.sent += up;
+        attempt.body += down;
     }
 }

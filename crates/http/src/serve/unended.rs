@@ -1,7 +1,11 @@
-//! Recovery from a panic: the request is answered nevertheless, and only its exchange ends.
+//! Requests that do not come to their end. After a panic, the request is answered nevertheless,
+//! and only its exchange ends. A thread that waits no longer (`worker_shutdown_timeout`) drops its
+//! tasks: their requests are logged as they are.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::{Context, Waker};
 
 use weir_engine::error_log::Level;
 use weir_engine::panics;
@@ -58,11 +62,23 @@ impl DerefMut for Unended {
 impl Drop for Unended {
     fn drop(&mut self) {
         let Some(request) = self.request.take() else { return };
-        if std::thread::panicking() {
+        match std::thread::panicking() {
             // Another panic here would abort the process.
-            let _ = catch_unwind(AssertUnwindSafe(|| rescue(request, self.next)));
+            true => drop(catch_unwind(AssertUnwindSafe(|| rescue(request, self.next)))),
+            false => log_cut(request),
         }
     }
+}
+
+/// Logs a request whose task was dropped. nginx gives it no status in HTTP/1 if it had none, and
+/// that of a client that is gone in HTTP/2.
+fn log_cut(mut request: Box<Request>) {
+    (request.keepalive, request.client.broken) = (false, true);
+    if request.response.sent == Sent::Nothing {
+        request.response.status = if request.client.is_h1() { 0 } else { 499 };
+    }
+    // Writing the log waits for nothing.
+    let _ = pin!(phase::log(&mut request)).poll(&mut Context::from_waker(Waker::noop()));
 }
 
 fn rescue(request: Box<Request>, how: Rescue) {
