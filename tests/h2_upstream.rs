@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::harness::{
     Certificate, Event, Frame, H2Client, H2Upstream, PATIENCE, Peer, Server, Setup, code, flag,
-    frame_kind, is_nginx, literals, request,
+    frame_kind, is_nginx, literals, marked_literal, request,
 };
 
 /// A server of both versions whose `location /` has this text; `%upstream%` is the address.
@@ -659,3 +659,51 @@ fn malformed_trailers_of_requests_are_refused() {
         assert_eq!(client.answer(stream).status, 400, "{bad:?}");
     }
 }
+
+/// A block with a field that no table may keep between two others, which a peer wants back as such.
+fn marked(stream: u32, first: &[(&str, &str)], name: &str, end: bool) -> Frame {
+    let other = literals(&[("x-other", "open")]);
+    let block = [literals(first), marked_literal(name, "secret"), other].concat();
+    let end = if end { flag::END_STREAM } else { 0 };
+    Frame::new(frame_kind::HEADERS, flag::END_HEADERS | end, stream, block)
+}
+
+/// What a client or an upstream has marked as never indexed, in heads and trailers, arrives with
+/// the mark, and nothing else does (RFC 7541 section 6.2.3).
+#[test]
+fn fields_that_no_table_may_keep() {
+    if is_nginx() {
+        return;
+    }
+    let (sent, asked) = std::sync::mpsc::channel();
+    let upstream = H2Upstream::answering(move |peer, stream, _, _| {
+        sent.send(std::mem::take(&mut peer.marked)).unwrap();
+        peer.frame(&marked(stream, &[(":status", "200")], "x-answer", false));
+        peer.frame(&Frame::data(stream, "body", false));
+        peer.frame(&marked(stream, &[], "x-sum", true));
+    });
+    let server = server(
+        &upstream,
+        &format!("{PROXY} proxy_pass_request_trailers on; proxy_pass_trailers on;"),
+    )
+    .start();
+    let mut client = H2Client::of(&server);
+    for round in 0..3 {
+        let stream = client.next_stream();
+        let pseudo =
+            [(":method", "POST"), (":scheme", "http"), (":path", "/"), (":authority", "a"), TE];
+        client.frame(&marked(stream, &pseudo, "x-token", false));
+        client.frame(&Frame::data(stream, "body", false));
+        client.frame(&marked(stream, &[], "x-digest", true));
+        let answer = client.answer(stream);
+        assert_eq!((answer.status, answer.field("x-answer")), (200, Some("secret")));
+        assert_eq!(
+            (answer.field("x-other"), answer.trailer("x-sum")),
+            (Some("open"), Some("secret"))
+        );
+        assert_eq!(asked.recv_timeout(PATIENCE).unwrap(), ["x-token", "x-digest"], "round {round}");
+        assert_eq!(std::mem::take(&mut client.marked), ["x-answer", "x-sum"], "round {round}");
+    }
+}
+
+const TE: (&str, &str) = ("te", "trailers");

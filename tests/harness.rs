@@ -41,7 +41,8 @@ pub(crate) use grpc::{GrpcClient, GrpcServer, Library};
 #[allow(unused_imports, reason = "the comparison uses more of it")]
 pub(crate) use h2::H2Answer;
 pub(crate) use h2::{
-    Event, Frame, H2Client, H2Upstream, Peer, code, flag, frame_kind, literals, request,
+    Event, Frame, H2Client, H2Upstream, Peer, code, flag, frame_kind, literals, marked_literal,
+    request,
 };
 pub(crate) use held_disk::{HeldDisk, Operation};
 pub(crate) use kept_tls::KeptTls;

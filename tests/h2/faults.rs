@@ -2,8 +2,8 @@
 
 use super::{proxy, server};
 use crate::harness::{
-    Backend, Event, Frame, H2Client, Server, code, flag, frame_kind as kind, is_nginx, literals,
-    request,
+    Backend, Event, Frame, H2Client, Reply, Server, code, flag, frame_kind as kind, is_nginx,
+    literals, request,
 };
 
 const END_BOTH: u8 = flag::END_HEADERS | flag::END_STREAM;
@@ -360,7 +360,7 @@ fn what_comes_after_the_end_of_a_stream() {
 
 #[test]
 fn a_window_that_is_overrun_is_a_fault() {
-    let backend = Backend::new(|_| crate::harness::Reply::hold());
+    let backend = Backend::new(|_| Reply::hold());
     let conf = "proxy_request_buffering off; proxy_http_version 1.1; client_max_body_size 0;
         client_body_buffer_size 16k;";
     let server = proxy(&backend, conf).start();
@@ -429,4 +429,30 @@ fn a_client_that_leaves_in_the_middle_harms_nobody() {
         drop(client);
     }
     assert_eq!(H2Client::of(&server).get("/").status, 200);
+}
+
+/// The log tells who has ended a stream, and why.
+#[test]
+fn the_log_tells_who_has_reset_a_stream() {
+    let backend = Backend::new(|_| Reply::hold());
+    let server = proxy(&backend, "").start();
+    let faults = |stream| {
+        [
+            ("violated flow control for", Frame::window(stream, i32::MAX as u32)),
+            ("sent DATA frame for half-closed", Frame::data(stream, "more", true)),
+            ("canceled", Frame::reset(stream, code::CANCEL)),
+            ("terminated", Frame::reset(stream, code::FLOW_CONTROL_ERROR)),
+        ]
+    };
+    for (what, frame) in faults(1) {
+        let mut client = H2Client::of(&server);
+        let stream = client.ask("/");
+        client.settle();
+        client.frame(&frame);
+        // nginx says more about windows, and nothing about a reset of both sides.
+        server.wait_log(&format!("client {what} stream {stream}"));
+    }
+    let log = server.error_log();
+    assert_eq!(log.matches("client terminated stream 1 with status 3").count(), 1, "{log}");
+    assert_eq!(log.matches("client terminated").count(), 1, "{log}");
 }

@@ -1,7 +1,7 @@
 //! Ends that lose no request: at `keepalive_requests`, at a reload, at QUIT.
 
 use super::{proxy, server};
-use crate::harness::{Backend, H2Client, Reply, Signal, code, is_nginx, until};
+use crate::harness::{Backend, Frame, H2Client, Reply, Signal, code, is_nginx, until};
 
 #[test]
 fn the_last_request_is_announced_and_served() {
@@ -14,6 +14,34 @@ fn the_last_request_is_announced_and_served() {
     }
     assert_eq!(client.end(), Some(code::NO_ERROR));
     assert_eq!(client.gone, Some((code::NO_ERROR, streams[2])));
+}
+
+#[test]
+fn a_connection_older_than_keepalive_time_ends_after_its_requests() {
+    let backend = Backend::new(|seen| match seen.target() {
+        "/slow" => Reply::hold(),
+        _ => Reply::ok("ok"),
+    });
+    let time = std::time::Duration::from_secs(1);
+    let many = "keepalive_time 1s; keepalive_requests 1000000;";
+    let server = server(&format!("{many} location / {{ proxy_pass http://%backend%; }}"))
+        .set("backend", backend.address())
+        .start();
+    let start = std::time::Instant::now();
+    let mut client = H2Client::of(&server);
+    let slow = client.ask("/slow");
+    let mut stream = 0;
+    while client.gone.is_none() {
+        stream = client.ask("/");
+        assert_eq!(client.answer(stream).whole(), (200, "ok".to_owned()));
+    }
+    assert!(start.elapsed() >= time);
+    // Nothing that is under way is cut.
+    client.settle();
+    assert_eq!(client.gone, Some((code::NO_ERROR, stream)));
+    assert!(!client.so_far(slow).ended);
+    client.frame(&Frame::reset(slow, code::CANCEL));
+    assert_eq!(client.end(), Some(code::NO_ERROR));
 }
 
 #[test]

@@ -9,7 +9,7 @@ mod server;
 mod wire;
 
 pub(crate) use client::{H2Answer, H2Client};
-pub(crate) use fields::{literals, request};
+pub(crate) use fields::{literals, marked_literal, request};
 pub(crate) use frame::{Frame, code, flag, frame_kind};
 pub(crate) use peer::{Event, Peer};
 pub(crate) use server::H2Upstream;

@@ -21,7 +21,7 @@ mod window;
 
 pub use config::{Config, Millis, Role};
 pub use connection::{Connection, Event};
-pub use error::{ConnectionError, ErrorCode};
+pub use error::{ConnectionError, ErrorCode, Fault};
 pub use frame::{HEAD as FRAME_HEAD, PREFACE};
 pub use limits::OUTPUT_LIMIT;
 pub use stream::StreamId;

@@ -161,6 +161,14 @@ impl Headers {
         self.entries.push(Entry { name, value, known, never_indexed: false });
     }
 
+    /// Marks the last line: no table on the way may keep it (RFC 7541 section 7.1.3).
+    #[cold]
+    pub fn mark_last(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.never_indexed = true;
+        }
+    }
+
     /// Sets the value of `known`: the first line is changed in place and others are removed; a
     /// missing line is added, spelled as [`Known::name`]. `known` is not [`Known::Other`].
     pub fn set(&mut self, known: Known, value: &[u8]) {

@@ -11,6 +11,13 @@ pub(crate) fn literals<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec
     block
 }
 
+/// A literal that no table may keep.
+pub(crate) fn marked_literal(name: &str, value: &str) -> Vec<u8> {
+    let mut block = literals(&[(name, value)]);
+    block[0] = 0x10;
+    block
+}
+
 /// A string without Huffman coding.
 fn string(block: &mut Vec<u8>, bytes: &[u8]) {
     number(block, bytes.len());

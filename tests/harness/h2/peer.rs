@@ -51,6 +51,8 @@ pub(crate) struct Peer {
     pub(crate) is_polite: bool,
     /// Whether windows are refilled by what DATA has taken.
     pub(crate) refills: bool,
+    /// The names of received fields that no table may keep, in order.
+    pub(crate) marked: Vec<String>,
 }
 
 impl Peer {
@@ -63,6 +65,7 @@ impl Peer {
             patience: PATIENCE,
             is_polite: true,
             refills: true,
+            marked: Vec::new(),
         }
     }
 
@@ -196,6 +199,8 @@ impl Peer {
         let decoded = self.decoder.decode(&mut block, &mut fields);
         decoded.map_err(|error| Error::other(format!("the block: {error:?}")))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let marked = fields.iter().filter(|(_, _, flags)| flags & Decoder::NEVER_INDEXED != 0);
+        self.marked.extend(marked.map(|(name, ..)| text(name)));
         let fields = fields.iter().map(|(name, value, _)| (text(name), text(value))).collect();
         Ok(Some(Event::Fields { stream, fields, end }))
     }

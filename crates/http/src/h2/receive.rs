@@ -3,12 +3,15 @@
 use std::rc::Rc;
 
 use weir_engine::clock;
-use weir_wire::h2::{ConnectionError, ErrorCode, Event, FRAME_HEAD as HEAD, Role, StreamId};
+use weir_wire::h2::{ConnectionError, ErrorCode, Event, FRAME_HEAD as HEAD, Fault, Role, StreamId};
 
 use super::driver::Begun;
 use super::entry::{self, MOST_HEADS};
 use super::link::State;
 use super::{Ended, Link, Stream};
+
+/// Beyond [`MOST_HEADS`].
+const TOO_MANY_HEADS: Fault = Fault("sent too many interim responses on");
 
 impl Link {
     /// Processes `input` from `used` on, up to a request. Moves `used`; everything is used if there
@@ -81,7 +84,8 @@ impl State {
             }
             Some(entry) => {
                 let code = ErrorCode::ENHANCE_YOUR_CALM;
-                entry.fail(Ended::Reset { code, unprocessed: false });
+                let fault = Some(TOO_MANY_HEADS);
+                entry.fail(Ended::Reset { code, unprocessed: false, fault });
                 self.machine.reset(stream, code);
             }
             None => {}
@@ -101,9 +105,9 @@ impl State {
                     entry::wake(&mut entry.reader);
                 }
             }
-            Event::Reset { stream, code, unprocessed } => {
+            Event::Reset { stream, code, unprocessed, fault } => {
                 if let Some(entry) = self.entry(stream) {
-                    entry.fail(Ended::Reset { code, unprocessed });
+                    entry.fail(Ended::Reset { code, unprocessed, fault });
                 }
             }
             Event::GoAway { code } => {

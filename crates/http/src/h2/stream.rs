@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use weir_engine::buffer::Buf;
 use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::hpack::BlockWriter;
-use weir_wire::h2::{Connection, ErrorCode, StreamId};
+use weir_wire::h2::{Connection, ErrorCode, Fault, StreamId};
 
 use super::Link;
 use super::entry::{self, Entry};
@@ -22,9 +22,9 @@ pub(crate) struct Stream {
 /// Why a stream is of no more use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// It was reset. `unprocessed`: the peer has not processed the request, which can be repeated
-    /// safely.
-    Reset { code: ErrorCode, unprocessed: bool },
+    /// It was reset: by the peer, or by this side because of the peer's `fault`. `unprocessed`: the
+    /// peer has not processed the request, which can be repeated safely.
+    Reset { code: ErrorCode, unprocessed: bool, fault: Option<Fault> },
     /// The connection has ended; likewise.
     Lost { unprocessed: bool },
 }
@@ -294,9 +294,8 @@ impl Stream {
     }
 
     /// Ends the stream abnormally.
-    pub(crate) fn reset(&mut self, code: ErrorCode) {
+    pub(crate) fn reset(self, code: ErrorCode) {
         self.put(|machine| machine.reset(self.id, code));
-        self.with(|entry| entry.fail(Ended::Reset { code, unprocessed: false }));
     }
 
     /// Sets the priority from a `Priority` field.

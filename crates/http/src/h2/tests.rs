@@ -268,7 +268,7 @@ fn a_dropped_stream_is_reset_in_every_state() {
             }
         }
         let mut refused = open(&link, b"GET", true).await;
-        let Err(Ended::Reset { code, unprocessed: false }) = head(&mut refused).await else {
+        let Err(Ended::Reset { code, unprocessed: false, .. }) = head(&mut refused).await else {
             panic!("no reset")
         };
         assert_eq!(code, ErrorCode::INTERNAL_ERROR);
@@ -276,7 +276,7 @@ fn a_dropped_stream_is_reset_in_every_state() {
         while seen.borrow().len() < 3 {
             yield_now().await;
         }
-        let cancelled = Ended::Reset { code: ErrorCode::CANCEL, unprocessed: false };
+        let cancelled = Ended::Reset { code: ErrorCode::CANCEL, unprocessed: false, fault: None };
         assert_eq!(*seen.borrow(), [cancelled; 3]);
         assert_eq!(link.streams(), 0);
         // The connection is as good as before.
@@ -310,9 +310,9 @@ fn a_lost_connection_tells_its_streams() {
         assert!(!link.is_usable() && !link.settled().await);
         // Nothing happens to what is done with them now.
         sent.send_data(b"x", true);
-        sent.reset(ErrorCode::CANCEL);
         sent.set_window(100_000);
         assert!(poll_fn(|cx| sent.poll_flush(cx)).await.is_err());
+        sent.reset(ErrorCode::CANCEL);
     });
 }
 

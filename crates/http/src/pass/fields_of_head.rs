@@ -3,7 +3,7 @@
 
 use memchr::memchr;
 use weir_wire::h2::hpack::BlockWriter;
-use weir_wire::header::Known;
+use weir_wire::header::{Headers, Known};
 
 use crate::request::head::Head;
 
@@ -13,6 +13,18 @@ use crate::request::head::Head;
 pub(super) fn write(head: &[u8], received: &Head, block: &mut BlockWriter<'_>) {
     let marked =
         received.target_never_indexed || received.entries.iter().any(|entry| entry.never_indexed);
+    put(head, block, |name| marked && is_marked(name, received));
+}
+
+/// Writes trailers, some of those that were `received`, likewise.
+pub(super) fn write_trailers(lines: &[u8], received: &Headers, block: &mut BlockWriter<'_>) {
+    put(lines, block, |name| {
+        let mut marked = received.entries().iter().filter(|entry| entry.never_indexed);
+        marked.any(|entry| entry.name.of(received.arena()).eq_ignore_ascii_case(name))
+    });
+}
+
+fn put(head: &[u8], block: &mut BlockWriter<'_>, is_marked: impl Fn(&[u8]) -> bool) {
     for (name, value) in lines(head) {
         let known = match name.first() {
             Some(b':') => Known::Other,
@@ -22,7 +34,7 @@ pub(super) fn write(head: &[u8], received: &Head, block: &mut BlockWriter<'_>) {
             Known::Te if !value.eq_ignore_ascii_case(b"trailers") => {}
             Known::Host => {}
             known if Known::CONNECTION_SPECIFIC.contains(known) => {}
-            _ if marked && is_marked(name, received) => block.sensitive(name, value),
+            _ if is_marked(name) => block.sensitive(name, value),
             Known::Other => block.other(name, value),
             known => block.known(known, value),
         }

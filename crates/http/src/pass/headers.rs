@@ -92,9 +92,12 @@ pub(crate) fn process(
     {
         request.response.override_charset = value.to_vec();
     }
-    for (name, value, known) in headers.iter() {
-        if !settings.hidden.has(name, known) {
-            copy(request, pass, name, value, known);
+    for entry in headers.entries() {
+        let (name, value) = (entry.name.of(headers.arena()), entry.value.of(headers.arena()));
+        match settings.hidden.has(name, entry.known) {
+            true => {}
+            false if entry.never_indexed => copy_marked(request, pass, name, value, entry.known),
+            false => copy(request, pass, name, value, entry.known),
         }
     }
     if let Some(encoding) = head.encoding {
@@ -178,6 +181,17 @@ fn copy(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known
             None => request.response.headers.push_known(known, name, value),
         },
         _ => response.headers.push_known(known, name, value),
+    }
+}
+
+/// Copies a field that no table on the way may keep.
+#[cold]
+fn copy_marked(request: &mut Request, pass: &Pass<'_>, name: &[u8], value: &[u8], known: Known) {
+    let before = request.response.headers.len();
+    copy(request, pass, name, value, known);
+    let headers = &mut request.response.headers;
+    if headers.len() > before {
+        headers.mark_last();
     }
 }
 

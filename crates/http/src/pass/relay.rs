@@ -279,9 +279,13 @@ pub(super) fn trailers(request: &mut Request, pass: &Pass<'_>, exchange: &mut Up
         return;
     }
     let hidden = &pass.settings.hidden;
-    for (name, value, known) in found.iter() {
-        if !hidden.has(name, known) {
+    for entry in found.entries() {
+        let (name, value) = (entry.name.of(found.arena()), entry.value.of(found.arena()));
+        if !hidden.has(name, entry.known) {
             request.response.trailers.push(name, value);
+            if entry.never_indexed {
+                request.response.trailers.mark_last();
+            }
         }
     }
     request.attempts.trailers = found;

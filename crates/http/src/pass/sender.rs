@@ -281,8 +281,11 @@ impl Sender {
                 return Poll::Ready(Err(SendError::Client(fault)));
             }
             if self.ends && self.queue.is_empty() && self.body.is_none() && !self.streaming {
-                match (self.trailer_lines(request), channel.stream()) {
-                    (Some(lines), Some(stream)) => stream.send_trailers(&lines, &request.head),
+                let received = request.body.trailers.as_deref();
+                match (self.trailer_lines(request), channel.stream(), received) {
+                    (Some(lines), Some(stream), Some(received)) => {
+                        stream.send_trailers(&lines, received);
+                    }
                     _ => {
                         let sent = ready!(channel.poll_send(cx, &[], true));
                         sent.map_err(SendError::Upstream)?;

@@ -11,12 +11,12 @@ use weir_engine::clock::Instant;
 use weir_engine::timer::Deadline;
 use weir_upstream::Causes;
 use weir_wire::field_block::FieldBlock;
-use weir_wire::h2::ErrorCode;
+use weir_wire::h2::{ErrorCode, Fault};
+use weir_wire::header::Headers;
 
 use super::fields_of_head;
 use super::shared_links::Lease;
 use crate::h2::{Closed, Ended, Stream};
-use crate::request::head::Head;
 
 /// A stream, with the wait of its request. Dropped before its end, it is cancelled.
 pub(crate) struct StreamChannel {
@@ -131,9 +131,9 @@ impl StreamChannel {
         Poll::Ready(Ok(total))
     }
 
-    /// Ends the request with trailers, which are lines. `received` is the head of the request.
-    pub(super) fn send_trailers(&mut self, lines: &[u8], received: &Head) {
-        self.stream.send_head(true, |block| fields_of_head::write(lines, received, block));
+    /// Ends the request with trailers, which are lines, some of those that were `received`.
+    pub(super) fn send_trailers(&mut self, lines: &[u8], received: &Headers) {
+        self.stream.send_head(true, |block| fields_of_head::write_trailers(lines, received, block));
     }
 
     /// Ready when the socket has taken what was sent, or will at the end of the turn.
@@ -159,7 +159,10 @@ impl StreamChannel {
     /// Why the stream is of no more use.
     fn fault(&self, why: Ended) -> StreamFault {
         let (reason, unprocessed) = match why {
-            Ended::Reset { code, unprocessed } => match self.stream.link().goaway() {
+            Ended::Reset { fault: Some(Fault(what)), .. } => {
+                (Reason::StreamFault(what, self.stream.id().id), false)
+            }
+            Ended::Reset { code, unprocessed, .. } => match self.stream.link().goaway() {
                 Some(code) if unprocessed => (Reason::GoAway(code), true),
                 _ => (Reason::Reset(code), unprocessed),
             },
@@ -188,6 +191,8 @@ pub(super) enum Reason {
     Closed,
     /// The peer has broken the protocol.
     Faulty(&'static str),
+    /// It has done so on this stream.
+    StreamFault(&'static str, u32),
     /// The peer has answered no ping, or taken no bytes.
     TimedOut,
 }
@@ -209,7 +214,9 @@ impl StreamFault {
     pub(crate) fn cause(&self) -> Causes {
         match self.reason {
             _ if self.unprocessed => Causes::ERROR,
-            Reason::Reset(_) | Reason::GoAway(_) | Reason::Faulty(_) => Causes::INVALID_HEADER,
+            Reason::Reset(_) | Reason::GoAway(_) | Reason::Faulty(_) | Reason::StreamFault(..) => {
+                Causes::INVALID_HEADER
+            }
             Reason::Closed => Causes::ERROR,
             Reason::TimedOut => Causes::TIMEOUT,
         }
@@ -228,6 +235,7 @@ impl fmt::Display for StreamFault {
             Reason::Reset(code) => write!(f, "upstream rejected request with error {}", code.0),
             Reason::GoAway(code) => write!(f, "upstream sent goaway with error {}", code.0),
             Reason::Closed => f.write_str("upstream prematurely closed connection"),
+            Reason::StreamFault(what, id) => write!(f, "upstream {what} stream {id}"),
             Reason::Faulty(why) => write!(f, "upstream violated HTTP/2: {why}"),
             Reason::TimedOut => f.write_str("upstream timed out (110: Connection timed out)"),
         }

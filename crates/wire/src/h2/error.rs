@@ -35,6 +35,11 @@ impl ErrorCode {
     pub const HTTP_1_1_REQUIRED: Self = Self(13);
 }
 
+/// A fault of the peer that ends a stream: what it did, before the word "stream" and the number, as
+/// nginx words it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault(pub &'static str);
+
 /// A fault of the peer that ends the connection. A GOAWAY with the code is already queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionError {

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 use weir_engine::TcpInfo;
 use weir_engine::buffer::{self, Buf};
 use weir_wire::h1::Framing;
-use weir_wire::h2::ErrorCode;
 use weir_wire::h2::hpack::BlockWriter;
 use weir_wire::h2::response::read_trailers;
+use weir_wire::h2::{ErrorCode, Fault};
 use weir_wire::header::{Headers, Known};
 
 use super::Sign;
@@ -278,10 +278,13 @@ impl H2 {
         self.malformed = true;
     }
 
-    /// What the log says of a stream that its client has reset.
+    /// What the log says of a stream that its client has reset, or that ended by its fault.
     pub(crate) fn reset_message(&self) -> Option<String> {
-        let Some(Ended::Reset { code, .. }) = self.stream.gone() else { return None };
+        let Some(Ended::Reset { code, fault, .. }) = self.stream.gone() else { return None };
         let number = self.stream.id().id;
+        if let Some(Fault(what)) = fault {
+            return Some(format!("client {what} stream {number}"));
+        }
         Some(match code {
             ErrorCode::CANCEL => format!("client canceled stream {number}"),
             ErrorCode::INTERNAL_ERROR => {
@@ -297,7 +300,7 @@ impl H2 {
     }
 
     /// Ends the stream of a request that was answered and logged, or too slow.
-    pub(crate) fn close(mut self, timed_out: bool) {
+    pub(crate) fn close(self, timed_out: bool) {
         let is_cut = !matches!(self.end, End::Sent);
         if self.malformed || timed_out && is_cut {
             self.stream.reset(ErrorCode::PROTOCOL_ERROR);
@@ -357,8 +360,12 @@ impl HeadWriter for Fields<'_, '_> {
 }
 
 fn write_fields(block: &mut BlockWriter<'_>, fields: &Headers) {
-    for (name, value, known) in fields.iter() {
-        write_field(block, name, value, known);
+    for entry in fields.entries() {
+        let (name, value) = (entry.name.of(fields.arena()), entry.value.of(fields.arena()));
+        match entry.never_indexed {
+            true => block.sensitive(name, value),
+            false => write_field(block, name, value, entry.known),
+        }
     }
 }
 

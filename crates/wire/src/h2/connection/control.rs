@@ -3,7 +3,7 @@
 use super::receive::{Outcome, protocol_error};
 use super::{Connection, Event, Role};
 use crate::h2::dependency::Dependency;
-use crate::h2::error::{ConnectionError, ErrorCode};
+use crate::h2::error::{ConnectionError, ErrorCode, Fault};
 use crate::h2::frame::payload::{self, WRONG_SIZE};
 use crate::h2::frame::{FrameHead, flag, write};
 use crate::h2::limits::{self, cost};
@@ -105,10 +105,10 @@ impl Connection {
             return Ok(None);
         }
         if increment == 0 {
-            return self.fault(slot, ErrorCode::PROTOCOL_ERROR);
+            return self.fault(slot, ErrorCode::PROTOCOL_ERROR, NO_INCREMENT);
         }
         if stream.send.change(i64::from(increment)).is_err() {
-            return self.fault(slot, ErrorCode::FLOW_CONTROL_ERROR);
+            return self.fault(slot, ErrorCode::FLOW_CONTROL_ERROR, FLOW);
         }
         if stream.wait == Wait::Window && stream.send.available() > 0 {
             self.order.push(&mut self.streams, slot);
@@ -143,7 +143,7 @@ impl Connection {
             self.charge_reset(stream.opened)?;
         }
         let unprocessed = self.config.role == Role::Client && code == ErrorCode::REFUSED_STREAM;
-        Ok(Some(Event::Reset { stream: self.streams.name(slot), code, unprocessed }))
+        Ok(Some(Event::Reset { stream: self.streams.name(slot), code, unprocessed, fault: None }))
     }
 
     pub(super) fn ping_received<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
@@ -213,7 +213,7 @@ impl Connection {
     }
 
     /// Ends a stream because of the peer's fault.
-    pub(super) fn fault<'i>(&mut self, slot: u32, code: ErrorCode) -> Outcome<'i> {
+    pub(super) fn fault<'i>(&mut self, slot: u32, code: ErrorCode, fault: Fault) -> Outcome<'i> {
         let stream = self.streams[slot];
         debug_assert!(stream.state != State::Closed(Cause::ByThisSide));
         self.write_reset(stream.id, code);
@@ -221,9 +221,15 @@ impl Connection {
         if stream.state.can_send() {
             self.charge_reset(stream.opened)?;
         }
-        Ok(Some(Event::Reset { stream: self.streams.name(slot), code, unprocessed: false }))
+        let (stream, unprocessed, fault) = (self.streams.name(slot), false, Some(fault));
+        Ok(Some(Event::Reset { stream, code, unprocessed, fault }))
     }
 }
+
+/// The peer has sent, or allowed, more than a window can have.
+pub(super) const FLOW: Fault = Fault("violated flow control for");
+
+const NO_INCREMENT: Fault = Fault("sent WINDOW_UPDATE frame with window increment 0 for");
 
 const OVERFLOW: ConnectionError =
     ConnectionError { code: ErrorCode::FLOW_CONTROL_ERROR, reason: "a window exceeds 2^31-1" };

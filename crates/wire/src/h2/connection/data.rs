@@ -1,10 +1,11 @@
 //! Bodies of the peer.
 
+use super::control::FLOW;
 use super::heads::CLOSED;
 use super::receive::{Outcome, protocol_error};
 use super::{Connection, Event};
 use crate::h2::closed::Past;
-use crate::h2::error::{ConnectionError, ErrorCode};
+use crate::h2::error::{ConnectionError, ErrorCode, Fault};
 use crate::h2::frame::payload::{BAD_PADDING, TOO_SHORT};
 use crate::h2::frame::{FrameHead, HEAD, flag};
 use crate::h2::limits::{self, cost};
@@ -39,6 +40,10 @@ impl Body {
     }
 }
 
+const HALF_CLOSED: Fault = Fault("sent DATA frame for half-closed");
+
+const NO_HEAD: Fault = Fault("sent DATA frame before a head on");
+
 impl Connection {
     /// Begins a DATA frame.
     pub(super) fn data<'i>(&mut self, head: FrameHead, payload: &[u8]) -> Outcome<'i> {
@@ -60,17 +65,17 @@ impl Connection {
         };
         let stream = &mut self.streams[slot];
         let fault = if !stream.state.can_receive() {
-            Some(ErrorCode::STREAM_CLOSED)
+            Some((ErrorCode::STREAM_CLOSED, HALF_CLOSED))
         } else if !stream.has_head {
-            Some(ErrorCode::PROTOCOL_ERROR)
+            Some((ErrorCode::PROTOCOL_ERROR, NO_HEAD))
         } else if !stream.receive.take(head.length) {
-            Some(ErrorCode::FLOW_CONTROL_ERROR)
+            Some((ErrorCode::FLOW_CONTROL_ERROR, FLOW))
         } else {
             None
         };
-        if let Some(code) = fault {
+        if let Some((code, fault)) = fault {
             self.drop_data(head.length, length + padding)?;
-            return self.fault(slot, code);
+            return self.fault(slot, code, fault);
         }
         if overhead > 0 {
             let name = self.streams.name(slot);

@@ -244,7 +244,7 @@ impl Connection {
         };
         drop(streams);
         self.close(slot, Cause::ByPeer);
-        let code = ErrorCode::REFUSED_STREAM;
-        Some(Event::Reset { stream: self.streams.name(slot), code, unprocessed: true })
+        let (stream, code) = (self.streams.name(slot), ErrorCode::REFUSED_STREAM);
+        Some(Event::Reset { stream, code, unprocessed: true, fault: None })
     }
 }

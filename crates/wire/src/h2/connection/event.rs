@@ -1,6 +1,6 @@
 //! What a peer has done.
 
-use crate::h2::error::ErrorCode;
+use crate::h2::error::{ErrorCode, Fault};
 use crate::h2::stream::StreamId;
 
 /// What a peer has sent. Bytes lie in the caller's input.
@@ -45,6 +45,8 @@ pub enum Event<'i> {
         code: ErrorCode,
         /// Whether the peer has not processed the request, so that it can be repeated safely.
         unprocessed: bool,
+        /// The peer's fault because of which this side has reset it; `None` if the peer has.
+        fault: Option<Fault>,
     },
     /// The peer is going to close the connection: no new streams. Streams that it will not process
     /// are reset by further events.

@@ -5,7 +5,7 @@ use super::{Connection, Event, Role};
 use crate::field_block::{BlockLimits, Overflow};
 use crate::h2::closed::Past;
 use crate::h2::dependency::Dependency;
-use crate::h2::error::{ConnectionError, ErrorCode};
+use crate::h2::error::{ConnectionError, ErrorCode, Fault};
 use crate::h2::frame::{FrameHead, HEAD, flag, kind, payload};
 use crate::h2::hpack::HpackError;
 use crate::h2::limits::{self, cost};
@@ -65,8 +65,14 @@ enum Purpose {
     /// Nothing, since the stream is given up: it is decoded for the sake of the tables.
     Nothing,
     /// An error of the stream.
-    Fault(Slot, ErrorCode),
+    Fault(Slot, ErrorCode, Fault),
 }
+
+const TWO_HEADS: Fault = Fault("sent HEADERS frame for half-closed");
+
+const TRAILERS: Fault = Fault("sent trailers that do not end");
+
+const INTERIM_END: Fault = Fault("sent an interim response that ends");
 
 impl Connection {
     /// The maximum length of a compressed head, in bytes.
@@ -144,7 +150,7 @@ impl Connection {
             Purpose::Request => self.request(id, ended, length),
             Purpose::Response(slot) => self.response(slot, ended, length),
             Purpose::Trailers(slot) => self.trailers(slot, length),
-            Purpose::Fault(slot, code) => self.fault(slot, code),
+            Purpose::Fault(slot, code, fault) => self.fault(slot, code, fault),
             Purpose::Nothing => {
                 self.spend(cost::POINTLESS)?;
                 Ok(None)
@@ -181,11 +187,12 @@ impl Connection {
         Ok(match stream.state {
             State::Closed(Cause::ByThisSide) => Purpose::Nothing,
             State::Closed(Cause::Complete | Cause::ByPeer) => return Err(CLOSED),
-            State::HalfClosedRemote => Purpose::Fault(slot, ErrorCode::STREAM_CLOSED),
+            State::HalfClosedRemote => Purpose::Fault(slot, ErrorCode::STREAM_CLOSED, TWO_HEADS),
             State::Open | State::HalfClosedLocal if !stream.has_head => Purpose::Response(slot),
             State::Open | State::HalfClosedLocal if ended => Purpose::Trailers(slot),
-            // Trailers must end the stream.
-            State::Open | State::HalfClosedLocal => Purpose::Fault(slot, ErrorCode::PROTOCOL_ERROR),
+            State::Open | State::HalfClosedLocal => {
+                Purpose::Fault(slot, ErrorCode::PROTOCOL_ERROR, TRAILERS)
+            }
         })
     }
 
@@ -258,7 +265,7 @@ impl Connection {
         if interim {
             self.spend(cost::INTERIM)?;
             if ended {
-                return self.fault(slot, ErrorCode::PROTOCOL_ERROR);
+                return self.fault(slot, ErrorCode::PROTOCOL_ERROR, INTERIM_END);
             }
         } else {
             self.overhead.earn(1);

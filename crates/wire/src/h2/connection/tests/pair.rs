@@ -32,8 +32,8 @@ fn events(connection: &mut Connection, mut input: &[u8]) -> Vec<Seen> {
                 Seen::Data(stream, bytes.to_vec(), ended)
             }
             Event::Trailers { stream, .. } => Seen::Trailers(stream),
-            Event::Reset { stream, code, unprocessed } => {
-                Seen::Other(Event::Reset { stream, code, unprocessed })
+            Event::Reset { stream, code, unprocessed, fault } => {
+                Seen::Other(Event::Reset { stream, code, unprocessed, fault })
             }
             Event::GoAway { code } => Seen::Other(Event::GoAway { code }),
             Event::Pong => Seen::Other(Event::Pong),

@@ -131,7 +131,7 @@ pub(super) fn receive(
                     Seen::Data(stream.id, bytes.len(), ended)
                 }
                 Event::Trailers { stream, .. } => Seen::Trailers(stream.id),
-                Event::Reset { stream, code, unprocessed } => {
+                Event::Reset { stream, code, unprocessed, .. } => {
                     Seen::Reset(stream.id, code, unprocessed)
                 }
                 Event::GoAway { code } => Seen::GoAway(code),

@@ -152,7 +152,7 @@ impl Side {
                 known.received.trailers = Some(mark);
                 known.received.ended = true;
             }
-            Event::Reset { stream, code, unprocessed } => {
+            Event::Reset { stream, code, unprocessed, .. } => {
                 let known = self.known(stream);
                 assert!(known.reset.is_none(), "two resets of {stream:?}");
                 known.reset = Some((code, unprocessed));
