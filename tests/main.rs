@@ -40,6 +40,7 @@ mod demo;
 mod discovery;
 mod echo;
 mod error_pages;
+mod errors;
 mod examples;
 mod fastcgi;
 mod faults;

@@ -263,3 +263,19 @@ fn the_howto_does_what_it_says() {
     let path = directory.join("prometheus.yml").display().to_string();
     assert_good(promtool(&["check", "config", &path], ""));
 }
+
+/// The causes without a zone are all there are, and each is explained.
+#[test]
+fn the_howto_explains_all_causes() {
+    let (server, _backend) = start();
+    let metrics = scrape(&server);
+    let of_causes = metrics.samples.keys().filter(|(name, _)| name == "weir_errors_total");
+    let rows =
+        of_causes.map(|(_, labels)| format!("| `{}` | {} |", labels["cause"], labels["side"]));
+    let page = include_str!("../docs/howto/prometheus.md");
+    let table = page.split("## Errors by cause").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<_> = rows.collect();
+    let missing: Vec<_> = rows.iter().filter(|row| !table.contains(*row)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert_eq!(table.matches("\n| `").count(), rows.len());
+}

@@ -11,6 +11,7 @@ use weir_engine::timer::Deadline;
 use weir_wire::header::Headers;
 
 use crate::client::Exchange;
+use crate::errors::Cause;
 use crate::rejection::Rejection;
 
 mod collect;
@@ -41,6 +42,19 @@ pub enum BodyError {
 }
 
 impl BodyError {
+    /// What the error is counted as.
+    pub(crate) fn cause(self) -> Cause {
+        match self {
+            Self::TooLarge => Cause::BodyTooLarge,
+            Self::Closed => Cause::ClientClosed,
+            Self::TimedOut => Cause::ClientTimeout,
+            Self::File => Cause::Internal,
+            Self::Malformed | Self::TooLong | Self::TooShort | Self::Untranslatable(_) => {
+                Cause::BadBody
+            }
+        }
+    }
+
     /// The rejection of the request.
     pub fn rejection(self) -> Rejection {
         match self {

@@ -4,6 +4,8 @@ use weir_engine::stats::latency::{self, Exemplar, Latency};
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
 
+use crate::errors;
+
 /// The indices of a zone's counters.
 const PROCESSING: usize = 0;
 const REQUESTS: usize = 1;
@@ -19,7 +21,11 @@ static LOCATION_ZONES: Family = Family::new(COUNTERS);
 
 /// The counters of one zone. All instances of a name share their counts.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ZoneCounters(Key);
+pub(crate) struct ZoneCounters {
+    counts: Key,
+    /// Those of errors by cause; none for a location.
+    errors: Option<Key>,
+}
 
 /// The result of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,18 +103,23 @@ pub(crate) fn ask_for_exemplars() {
 
 impl ZoneCounters {
     pub(crate) fn of_server(name: &str) -> Self {
-        Self(SERVER_ZONES.key(name))
+        Self { counts: SERVER_ZONES.key(name), errors: Some(errors::zone(name)) }
     }
 
     pub(crate) fn of_location(name: &str) -> Self {
-        Self(LOCATION_ZONES.key(name))
+        Self { counts: LOCATION_ZONES.key(name), errors: None }
+    }
+
+    /// The counters of errors by cause of a server zone.
+    pub(crate) fn errors(&self) -> Option<&Key> {
+        self.errors.as_ref()
     }
 
     /// Counts the beginning of a request. [`ZoneCounters::end`] or [`ZoneCounters::abandon`]
     /// follows.
     #[inline]
     pub(crate) fn begin(&self) {
-        self.0.add([(REQUESTS, 1), (PROCESSING, 1)]);
+        self.counts.add([(REQUESTS, 1), (PROCESSING, 1)]);
     }
 
     /// Counts the end of a request. Returns whether an exemplar is asked for.
@@ -118,12 +129,12 @@ impl ZoneCounters {
 
     /// Keeps a request as an exemplar.
     pub(crate) fn keep_exemplar(&self, id: &str, micros: u64) {
-        self.0.keep_exemplar(latency::bucket(micros), Exemplar::now(id, micros));
+        self.counts.keep_exemplar(latency::bucket(micros), Exemplar::now(id, micros));
     }
 
     /// Counts a request that is no longer processed, without an end.
     pub(crate) fn abandon(&self) {
-        self.0.sub(PROCESSING, 1);
+        self.counts.sub(PROCESSING, 1);
     }
 
     /// Counts a request without [`ZoneCounters::begin`]. Returns whether an exemplar is asked for.
@@ -141,7 +152,7 @@ impl ZoneCounters {
         let bucket = latency::bucket(micros);
         let (received, sent) = ((RECEIVED, received), (SENT, sent));
         let time = [(TIME + bucket, 1), (TIME + latency::BUCKETS, micros)];
-        self.0.add_marked([first, received, sent, (last, 1), time[0], time[1]], 1 << bucket)
+        self.counts.add_marked([first, received, sent, (last, 1), time[0], time[1]], 1 << bucket)
     }
 }
 

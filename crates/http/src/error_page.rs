@@ -16,6 +16,9 @@ mod pages;
 
 /// Answers with `status`, by an error page of the location or the built-in page.
 pub(crate) async fn respond(request: &mut Request, status: u16) -> Verdict {
+    if status >= 400 {
+        request.count_error(status);
+    }
     if request.response.sent != Sent::Nothing {
         // Too late for another response: the client learns of the error when the connection closes.
         request.keepalive = false;

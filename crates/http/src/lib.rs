@@ -14,6 +14,7 @@ pub mod core;
 pub mod counters;
 mod duplex;
 mod error_page;
+mod errors;
 mod field;
 mod filter;
 #[cfg(any(test, fuzzing))]

@@ -28,6 +28,7 @@ pub(crate) mod clock;
 pub(crate) mod connect;
 pub(crate) mod course;
 pub(crate) mod destination;
+pub(crate) mod doing;
 pub(crate) mod fields;
 mod fields_of_head;
 pub(crate) mod handshake;
@@ -67,6 +68,7 @@ pub(crate) mod variables;
 
 use attempt::{Failure, UpstreamExchange, UpstreamFailure, release};
 use course::{Course, Pass, Passing};
+use doing::Doing;
 use keep::{Case, Keep};
 use protocol::{Outgoing, OutgoingBody, Wanted};
 use retrying::Retrying;
@@ -281,8 +283,8 @@ fn failed(
     }
     if freed.disabled {
         let doing = match failure.sent {
-            true => response_head::READING,
-            false => "connecting to upstream",
+            true => Doing::ReadingHead,
+            false => Doing::Connecting,
         };
         let message = format!("upstream server temporarily disabled while {doing}");
         request.log_upstream(Level::Warn, &message);
@@ -292,6 +294,7 @@ fn failed(
     request.attempts.count_failure(failure.cause, stale, goes_on);
     if goes_on {
         request.note_failure(|| Next::Retry);
+        request.absolve();
         return None;
     }
     request.note_failure(|| Next::GivenUp(retrying.reason(request, pick, failure)));
@@ -322,6 +325,7 @@ async fn respond<'a>(
     }
     sticky::set_cookie(request, pass);
     if let Some(verdict) = headers::intercept(request, pass, exchange.head.status) {
+        request.answers_for_upstream();
         if let (Some(keep), Verdict::Status(status)) = (keep, verdict) {
             keep.replaced(request, pass, status, true);
         }

@@ -75,6 +75,7 @@ async fn finish(request: &mut Request) {
     }
     if let Err(error) = request.flush().await {
         request.keepalive = false;
+        request.count_error(if error.kind() == ErrorKind::TimedOut { 408 } else { 499 });
         request.abandon_line();
         let message: String = match error.kind() {
             ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
@@ -92,6 +93,7 @@ fn abort(request: &mut Request) {
     if request.response.status == 0 {
         request.response.status = 499;
     }
+    request.count_broken();
 }
 
 /// Runs the phases from `entry` until the request is decided.

@@ -1,5 +1,6 @@
 //! A request: its input, its state and its response.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use weir_conf::{Group, Settings, Slot};
@@ -11,6 +12,7 @@ use weir_wire::h1::Method;
 use crate::body::Body;
 use crate::client::Client;
 use crate::counters::ZoneCounters;
+use crate::errors::Blamed;
 use crate::field;
 use crate::filter::Chain;
 use crate::module::Handler;
@@ -28,6 +30,7 @@ pub(crate) mod aio;
 pub(crate) mod basic;
 pub(crate) mod browser;
 pub(crate) mod connection_info;
+mod errors;
 pub(crate) mod head;
 mod id;
 mod lifecycle;
@@ -134,6 +137,8 @@ pub struct Request {
     pub error_status: u16,
     /// Whether the log phase skips this request.
     pub discard_log: bool,
+    /// Why it is failing, if it is.
+    pub(crate) blamed: Cell<Blamed>,
     /// Its count among those being processed in a zone.
     pub(crate) processing: Option<Processing>,
     /// Whether the log phase is running, for the error log.

@@ -174,6 +174,7 @@ impl Request {
     pub fn body_failed(&mut self, error: BodyError) -> Rejection {
         use weir_engine::error_log::Level;
         self.keepalive = false;
+        self.blame(error.cause());
         match error {
             BodyError::TooLarge => {
                 let message = format!(

@@ -10,6 +10,7 @@ use weir_wire::header::Known;
 use super::opened::Opened;
 use super::rfc9111::shown;
 use super::shown::Status;
+use crate::errors::Cause;
 use crate::module::Verdict;
 use crate::pass::body::BodyReader;
 use crate::pass::course::Pass;
@@ -61,6 +62,7 @@ pub(super) async fn send(
         Ok(()) => Verdict::Done,
         Err(error) => {
             if error.kind() == std::io::ErrorKind::InvalidData {
+                request.blame(Cause::Internal);
                 let key = weir_wire::shown(&opened.head.key);
                 let message = format!("cached response of \"{key}\" is damaged, cut short");
                 request.log(Level::Crit, &message);

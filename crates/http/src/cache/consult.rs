@@ -25,6 +25,7 @@ use super::settings::{CacheZone, Caching};
 use super::shown::{Conditions, Status};
 use super::volume::Volume;
 use super::zone::Zone;
+use crate::errors::Cause;
 use crate::module::Verdict;
 use crate::pass::course::Pass;
 use crate::request::Request;
@@ -168,7 +169,10 @@ pub(crate) fn at_once<'a>(
 fn unless_only_cached<'a>(request: &Request, consulted: Consulted<'a>) -> Consulted<'a> {
     let is_only = request.attempts.cache.demands.is_some_and(|demands| demands.only_if_cached);
     match consulted {
-        Consulted::Fetch(_) if is_only => Consulted::Answered(Verdict::Status(504)),
+        Consulted::Fetch(_) if is_only => {
+            request.blame(Cause::OnlyIfCached);
+            Consulted::Answered(Verdict::Status(504))
+        }
         consulted => consulted,
     }
 }
@@ -277,6 +281,7 @@ impl<'a> Consult<'a> {
                 Looked::Failed(status) => {
                     request.attempts.cache.status = Some(Status::Hit);
                     self.volume.counters.count(Status::Hit, 0);
+                    request.answers_for_upstream();
                     return Consulted::Answered(Verdict::Status(status));
                 }
                 Looked::Absent(whose) => {

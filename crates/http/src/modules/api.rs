@@ -29,6 +29,7 @@ use failure::Failure;
 mod caches;
 mod call;
 mod endpoints;
+mod errors;
 mod failure;
 mod fields;
 mod general;

@@ -7,6 +7,7 @@ use weir_wire::header::Known;
 
 use crate::body::Body;
 use crate::client::Sink;
+use crate::errors::Cause;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::Request;
 use crate::variables::VariableRow;
@@ -121,6 +122,7 @@ fn judge(request: &mut Request, child: &Request) -> Verdict {
             Verdict::Status(401)
         }
         status => {
+            request.blame(Cause::AuthRequest);
             request.log(Level::Error, &format!("auth request unexpected status: {status}"));
             Verdict::Status(500)
         }

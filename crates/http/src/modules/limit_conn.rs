@@ -5,6 +5,7 @@ use weir_edge::limit_conn::{self, CountedConnection, Limit, Outcome, Refusal};
 use weir_edge::value::LimitLevel;
 
 use crate::core::value::{ErrorStatus, StatusBetween};
+use crate::errors::Cause;
 use crate::module::{Handler, Module, Phase, PhaseHandler, Verdict};
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
@@ -103,7 +104,11 @@ fn refuse(request: &mut Request, own: &LimitConn, limit: &Limit, refusal: &Refus
     request.with_main(&COUNTED, |standing| {
         *standing = Standing { outcome: Some(outcome), held: Vec::new() };
     });
-    if own.dry_run { Verdict::Next } else { Verdict::Status(own.status.0) }
+    if own.dry_run {
+        return Verdict::Next;
+    }
+    request.blame(Cause::LimitConn);
+    Verdict::Status(own.status.0)
 }
 
 fn status_variable(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {

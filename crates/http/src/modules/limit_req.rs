@@ -13,6 +13,7 @@ use weir_engine::stats::{Family, Key};
 use weir_upstream::shared_zone::SharedZone;
 
 use crate::core::value::{ErrorStatus, StatusBetween};
+use crate::errors::Cause;
 use crate::module::{Handler, Module, Pending, Phase, PhaseHandler, Verdict};
 use crate::request::{Request, State};
 use crate::variables::VariableRow;
@@ -207,7 +208,10 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         decision.count(outcome);
         request.with_main(&OUTCOME, |place| *place = Some(outcome));
         match (outcome, decision) {
-            (LimitReqStatus::Rejected, _) => Verdict::Status(own.status.0),
+            (LimitReqStatus::Rejected, _) => {
+                request.blame(Cause::LimitReq);
+                Verdict::Status(own.status.0)
+            }
             (LimitReqStatus::Delayed, Decision::Pass { delay, .. }) => {
                 match request.pause(Duration::from_millis(delay), "limit_req").await {
                     Ok(()) => Verdict::Next,

@@ -17,6 +17,7 @@ use crate::metrics::{self, Collector, Source};
 use crate::module::{Handler, Module, Pending, Verdict};
 use crate::request::Request;
 
+mod errors;
 mod latency;
 mod process;
 mod requests;
@@ -27,7 +28,7 @@ mod zones;
 
 /// The collectors, in the order of their families in the answer.
 const COLLECTORS: &[Collector] =
-    &[requests::collect, process::collect, zones::collect, upstreams::collect];
+    &[requests::collect, errors::collect, process::collect, zones::collect, upstreams::collect];
 
 pub(crate) const MODULE: Module = Module {
     name: "prometheus",

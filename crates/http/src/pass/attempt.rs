@@ -14,6 +14,7 @@ use weir_upstream::{Causes, Made, NoLive, Outcome, Pick, Usage};
 use super::body::{BodyReader, Input, Note, Taken};
 use super::channel::Channel;
 use super::course::Pass;
+use super::doing::Doing;
 use super::pool::{self, Kept};
 use super::protocol::UpstreamHead;
 use super::retrying::{TryLimit, within};
@@ -22,6 +23,7 @@ use super::state::Asked;
 use super::stream::StreamFault;
 use super::{clock, connect, handshake, links, made, queue, response_head, sticky};
 use crate::client::Sign;
+use crate::errors::Cause;
 use crate::recorder::attempt_note::Next;
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -206,8 +208,9 @@ pub(super) fn no_peer(
     request: &mut Request,
     pick: &Pick<'_>,
     queued: Option<u64>,
-    why: &str,
+    (cause, why): (Cause, &str),
 ) -> Failure {
+    request.blame(cause);
     request.attempts.begin(Asked::Group(Arc::clone(pick.group())));
     request.attempts.queued(queued);
     request.note_attempt(pick);
@@ -237,7 +240,7 @@ pub(super) async fn connect(
             conn.set_nodelay(true);
             let securing = handshake::handshake(request, pass, &peer, conn);
             let Some(secured) = within(limit, pick, securing).await else {
-                return Err(TryLimit::exceeded(request, handshake::DOING));
+                return Err(TryLimit::exceeded(request, Doing::Handshaking));
             };
             let (conn, secured) = secured?;
             Ok((conn, made::of(&options, secured.as_ref())))
@@ -246,7 +249,7 @@ pub(super) async fn connect(
     }
 }
 
-pub(super) const CONNECTING: &str = "connecting to upstream";
+pub(super) const CONNECTING: Doing = Doing::Connecting;
 
 /// Logs why there is no connection, and classifies the failure.
 #[cold]
@@ -255,6 +258,7 @@ fn connect_failed(request: &Request, peer: &weir_upstream::Peer, error: &Connect
         ConnectError::Peer(error) => Failure::upstream(peer_failed(request, peer, error)),
         ConnectError::Ports(error) => {
             let failure = UpstreamFailure::new(peer_failed(request, peer, error));
+            request.blame(Cause::NoLocalPort);
             Failure::Upstream(UpstreamFailure { blameless: true, ..failure })
         }
         ConnectError::Own(call, error) => {
@@ -284,6 +288,7 @@ fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error)
         _ if later => Level::Error,
         _ => Level::Crit,
     };
+    request.blame(CONNECTING.cause(error.kind()));
     let call = format!("connect() to {} failed", peer.name);
     let message = format!("{} while {CONNECTING}", Failed(&call, error));
     request.log_upstream(level, &message);
@@ -291,7 +296,8 @@ fn peer_failed(request: &Request, peer: &weir_upstream::Peer, error: &io::Error)
 }
 
 /// Logs an error of the upstream's connection, and returns its cause for `next_upstream`.
-pub(crate) fn io_failed(request: &Request, error: &io::Error, doing: &str, call: &str) -> Causes {
+pub(crate) fn io_failed(request: &Request, error: &io::Error, doing: Doing, call: &str) -> Causes {
+    request.blame(doing.cause(error.kind()));
     if error.kind() == io::ErrorKind::TimedOut {
         let message = format!("upstream timed out (110: Connection timed out) while {doing}");
         request.log_upstream(Level::Error, &message);
@@ -299,6 +305,7 @@ pub(crate) fn io_failed(request: &Request, error: &io::Error, doing: &str, call:
     }
     let fault = error.get_ref().and_then(|fault| fault.downcast_ref::<StreamFault>());
     if let Some(fault) = fault {
+        request.blame(fault.blame(doing));
         request.log_upstream(Level::Error, &format!("{fault} while {doing}"));
         return fault.cause();
     }
@@ -307,7 +314,8 @@ pub(crate) fn io_failed(request: &Request, error: &io::Error, doing: &str, call:
     Causes::ERROR
 }
 
-pub(super) fn client_gone(request: &mut Request, doing: &str) -> Failure {
+pub(super) fn client_gone(request: &mut Request, doing: Doing) -> Failure {
+    request.blame(Cause::ClientClosed);
     let message = format!(
         "client prematurely closed connection, so upstream connection is closed too \
                  while {doing}"

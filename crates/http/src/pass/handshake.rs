@@ -11,8 +11,10 @@ use weir_upstream::{Causes, Peer};
 
 use super::attempt::{Failure, io_failed};
 use super::course::Pass;
+use super::doing::Doing;
 use super::made::Secured;
 use super::tls::{ClientContext, HTTP2, UpstreamTls};
+use crate::errors::Cause;
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -38,7 +40,7 @@ fn name(request: &mut Request, pass: &Pass<'_>, settings: &UpstreamTls) -> Strin
     String::from_utf8_lossy(without_port(&name)).into_owned()
 }
 
-pub(super) const DOING: &str = "SSL handshaking to upstream";
+const DOING: Doing = Doing::Handshaking;
 
 /// Performs the handshake on a new connection if it uses TLS, and returns its parameters.
 ///
@@ -52,6 +54,7 @@ pub(crate) async fn handshake(
 ) -> Result<(Conn, Option<Secured>), Failure> {
     let Some(settings) = pass.tls else { return Ok((conn, None)) };
     let Some(Ok(context)) = settings.context.as_deref() else {
+        request.blame(Cause::UpstreamTls);
         return Err(Failure::upstream(Causes::ERROR));
     };
     let name = name(request, pass, settings);
@@ -69,6 +72,7 @@ pub(crate) async fn handshake(
     count(peer, &connected);
     match connected {
         Ok(conn) if pass.protocol.is_multiplexed() && speaks_other(&conn) => {
+            request.blame(Cause::UpstreamTls);
             let message = "upstream chose another protocol than HTTP/2 by ALPN";
             request.log_upstream(Level::Error, &format!("{message} while {DOING}"));
             Err(Failure::upstream(Causes::ERROR))
@@ -82,6 +86,7 @@ pub(crate) async fn handshake(
             Err(Failure::upstream(io_failed(request, &error, DOING, "")))
         }
         Err(error) => {
+            request.blame(Cause::UpstreamTls);
             request.log_upstream(Level::Error, &format!("{error} while {DOING}"));
             Err(Failure::upstream(Causes::ERROR))
         }

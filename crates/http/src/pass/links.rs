@@ -32,6 +32,7 @@ use super::retrying::{TryLimit, within};
 use super::shared_links::{self, Lease, MOST_STREAMS, Making, Shared, State, forget};
 use super::stream::{Reason, StreamChannel};
 use super::{clock, fields_of_head, made};
+use crate::errors::Cause;
 use crate::h2::{CONNECTION_WINDOW, Link, Upkeep};
 use crate::request::Request;
 
@@ -150,6 +151,10 @@ async fn wait(
                 true => "upstream timed out (110: Connection timed out)",
                 false => "the connection that other requests wait for, too, failed",
             };
+            request.blame(match cause == Causes::TIMEOUT {
+                true => Cause::UpstreamConnectTimeout,
+                false => Cause::UpstreamUnreachable,
+            });
             request.log_upstream(Level::Error, &format!("{why} while {CONNECTING}"));
             Err(Failure::upstream(cause))
         }

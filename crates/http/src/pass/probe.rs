@@ -14,6 +14,7 @@ use super::attempt::{self, Failure, UpstreamExchange, io_failed};
 use super::body::Taken;
 use super::channel::Channel;
 use super::course::{Course, Pass};
+use super::doing::Doing;
 use super::pool::{self, Kept};
 use super::protocol::OutgoingBody;
 use super::sender::Sender;
@@ -144,7 +145,7 @@ const MOST_DRAINED: usize = 64 * 1024;
 /// The maximum length of one read of a body.
 const READ: usize = 16 * 1024;
 
-const READING: &str = "reading upstream";
+const READING: Doing = Doing::Reading;
 
 /// Reads a body up to `most` bytes.
 async fn read_body(

@@ -12,6 +12,7 @@ use super::attempt::{CONNECTING, Failure, Watch, client_gone, no_peer};
 use super::course::Pass;
 use super::state::Asked;
 use super::{clock, pool};
+use crate::errors::Cause;
 use crate::request::Request;
 
 /// How often the first in line looks for servers that time has made available.
@@ -35,10 +36,10 @@ pub(super) async fn wait(
         Ok(timeout) => timeout,
         Err(NoWait::Vain) => {
             pick.count_no_live();
-            return Err(no_peer(request, pick, None, "no live upstreams"));
+            return Err(no_peer(request, pick, None, (Cause::NoLive, "no live upstreams")));
         }
         Err(NoWait::Full) => {
-            return Err(no_peer(request, pick, None, "upstream queue is full"));
+            return Err(no_peer(request, pick, None, (Cause::QueueFull, "upstream queue is full")));
         }
     };
     let (mut late, mut look) = (Deadline::new(), Deadline::new());
@@ -64,7 +65,7 @@ pub(super) async fn wait(
         End::Found(peer) => Ok((peer, queued)),
         End::Late => {
             pick.stop_waiting();
-            Err(no_peer(request, pick, queued, "upstream queue timed out"))
+            Err(no_peer(request, pick, queued, (Cause::QueueTimeout, "upstream queue timed out")))
         }
         End::ClientGone => {
             pick.stop_waiting();

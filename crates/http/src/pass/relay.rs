@@ -19,6 +19,7 @@ use super::attempt::UpstreamExchange;
 use super::attempt::release;
 use super::body::{BodyReader, Note, Taken};
 use super::course::Pass;
+use super::doing::Doing;
 use super::keep::Keep;
 use super::spill::Spill;
 use super::transfer::Transfer;
@@ -56,6 +57,9 @@ pub(crate) async fn run<'a>(
         keep_connection(pass, pick, slot.take());
     }
     give_back(request, pass, pick, &end);
+    if matches!(end, End::Broken) {
+        request.count_error(502);
+    }
     let ends = match end {
         End::Complete => true,
         End::Broken | End::Stuck => request.chain.ends_broken(),
@@ -337,7 +341,7 @@ enum End {
     ClientGone,
 }
 
-const READING: &str = "reading upstream";
+const READING: Doing = Doing::Reading;
 
 /// The rate of `proxy_limit_rate` for this request.
 fn limit_rate(request: &mut Request, pass: &Pass<'_>) -> Option<Rate> {

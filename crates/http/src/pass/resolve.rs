@@ -7,6 +7,7 @@ use weir_engine::addr::Addr;
 use weir_engine::error_log::Level;
 
 use crate::core::RESOLVER;
+use crate::errors::Cause;
 use crate::rejection::Rejection;
 use crate::request::Request;
 
@@ -25,6 +26,7 @@ pub(crate) async fn addresses(
     let resolver = settings.resolver.as_ref().and_then(|config| snapshot.resolver(config));
     let Some(resolver) = resolver else {
         request.log(Level::Error, &format!("no resolver defined to resolve {host}"));
+        request.blame(Cause::Resolver);
         return Err(Rejection::BAD_GATEWAY);
     };
     match resolver.resolve(host, settings.timeout.0).await {
@@ -34,6 +36,7 @@ pub(crate) async fn addresses(
         }
         Err(error) => {
             request.log(Level::Error, &error.to_string());
+            request.blame(Cause::Resolver);
             Err(Rejection::BAD_GATEWAY)
         }
     }

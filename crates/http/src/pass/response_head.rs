@@ -12,11 +12,13 @@ use weir_wire::field_block::FieldBlock;
 use super::attempt::{Failure, UpstreamExchange, UpstreamFailure, Watch, client_gone, io_failed};
 use super::body::{INVALID_CHUNKS, Note, STREAM_CUT};
 use super::course::Pass;
+use super::doing::Doing;
 use super::interim;
 use super::protocol::InvalidHead;
 use super::retrying::TryLimit;
 use super::sender::SendError;
 use super::stream::StreamFault;
+use crate::errors::Cause;
 use crate::request::Request;
 
 /// The maximum length of the read that brings a head, if the body is likely to be moved.
@@ -47,9 +49,10 @@ pub(super) async fn read(
     };
     loop {
         let event = poll_fn(|cx| wait.poll(cx, request, pick, exchange)).await;
-        let doing = if wait.sent { READING } else { "sending request to upstream" };
+        let doing = if wait.sent { READING } else { Doing::Sending };
         match event {
             Event::Received(Ok(0)) => {
+                request.blame(Cause::UpstreamClosed);
                 let message = "upstream prematurely closed connection while reading response \
                                header from upstream";
                 request.log_upstream(Level::Error, message);
@@ -70,8 +73,8 @@ pub(super) async fn read(
                 }
             }
             Event::Headed(Err(fault)) => {
-                let message = format!("{fault} while {doing}");
-                request.log_upstream(Level::Error, &message);
+                request.blame(fault.blame(doing));
+                request.log_upstream(Level::Error, &format!("{fault} while {doing}"));
                 let failure = UpstreamFailure::new(fault.cause());
                 let (reused, unprocessed) = (fault.is_of_connection(), fault.unprocessed);
                 return Err(Failure::Upstream(UpstreamFailure { reused, unprocessed, ..failure }));
@@ -172,7 +175,7 @@ impl Wait {
     }
 }
 
-pub(super) const READING: &str = "reading response header from upstream";
+pub(super) const READING: Doing = Doing::ReadingHead;
 
 enum Event {
     Received(io::Result<usize>),
@@ -218,6 +221,15 @@ async fn last_words(
 }
 
 const TOO_BIG: &str = "upstream sent too big header";
+
+/// Notes why a head is refused.
+#[cold]
+fn blame_head(request: &Request, message: &str) {
+    request.blame(match message {
+        TOO_BIG | TOO_LARGE => Cause::UpstreamHeadTooLarge,
+        _ => Cause::UpstreamBadResponse,
+    });
+}
 
 /// Logs notes about a head.
 #[cold]
@@ -272,6 +284,7 @@ fn take_fields(
         }
         Err(InvalidHead(message)) => message,
     };
+    blame_head(request, &message);
     request.log_upstream(Level::Error, &format!("{message} while {READING}"));
     Err(Causes::INVALID_HEADER)
 }
@@ -325,6 +338,7 @@ pub(super) fn parse(
             Err(InvalidHead(message)) => break message,
         }
     };
+    blame_head(request, &message);
     let message = format!("{message} while {READING}");
     request.log_upstream(Level::Error, &message);
     Err(Causes::INVALID_HEADER)

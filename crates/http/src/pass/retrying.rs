@@ -1,6 +1,7 @@
 //! The decision on another attempt, and the time limit of each.
 
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use weir_wire::h1::Method;
 use super::attempt::{Failure, UpstreamFailure};
 use super::clock;
 use super::course::Pass;
+use super::doing::Doing;
 use super::transfer::Transfer;
 use crate::request::Request;
 
@@ -161,7 +163,8 @@ impl TryLimit {
 
     /// Logs that the attempt took too long.
     #[cold]
-    pub(crate) fn exceeded(request: &Request, doing: &str) -> Failure {
+    pub(crate) fn exceeded(request: &Request, doing: Doing) -> Failure {
+        request.blame(doing.cause(ErrorKind::TimedOut));
         let message = format!("upstream timed out (limit of one try) while {doing}");
         request.log_upstream(Level::Error, &message);
         Failure::upstream(Causes::TIMEOUT)

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::ErrorKind;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -14,8 +15,10 @@ use weir_wire::field_block::FieldBlock;
 use weir_wire::h2::{ErrorCode, Fault};
 use weir_wire::header::Headers;
 
+use super::doing::Doing;
 use super::fields_of_head;
 use super::shared_links::Lease;
+use crate::errors::Cause;
 use crate::h2::{Closed, Ended, Stream};
 
 /// A stream, with the wait of its request. Dropped before its end, it is cancelled.
@@ -222,6 +225,17 @@ impl StreamFault {
         }
     }
 
+    /// What the end of the stream is for the client.
+    pub(super) fn blame(&self, doing: Doing) -> Cause {
+        match self.reason {
+            Reason::TimedOut => doing.cause(ErrorKind::TimedOut),
+            Reason::Closed | Reason::GoAway(_) => Cause::UpstreamClosed,
+            Reason::Reset(_) | Reason::Faulty(_) | Reason::StreamFault(..) => {
+                Cause::UpstreamBadResponse
+            }
+        }
+    }
+
     /// Whether the end of the connection was the reason, which for one that has served requests
     /// says nothing about the peer.
     pub(crate) fn is_of_connection(&self) -> bool {
@@ -246,6 +260,6 @@ impl Error for StreamFault {}
 
 impl From<StreamFault> for io::Error {
     fn from(fault: StreamFault) -> Self {
-        Self::new(io::ErrorKind::ConnectionReset, fault)
+        Self::new(ErrorKind::ConnectionReset, fault)
     }
 }

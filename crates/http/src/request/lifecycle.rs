@@ -1,6 +1,7 @@
 //! The lifecycle of requests: each begins in the memory of an earlier one, and leaves its own to
 //! the next.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use weir_engine::buffer::Buf;
@@ -68,6 +69,7 @@ impl Request {
             error_page: false,
             error_status: 0,
             discard_log: false,
+            blamed: Cell::default(),
             processing: None,
             logging: false,
             upgraded: false,
@@ -165,6 +167,7 @@ impl Request {
             error_page,
             error_status,
             discard_log,
+            blamed,
             processing,
             logging,
             upgraded,
@@ -174,7 +177,7 @@ impl Request {
             common,
             family,
         } = self;
-        *content = None;
+        (*content, *blamed) = (None, Cell::default());
         match Rc::get_mut(head) {
             Some(head) => head.forget(),
             // A subrequest that outlives the request still holds it.
@@ -185,9 +188,9 @@ impl Request {
         args.clear();
         (*uri_intact, *location_valid) = (true, true);
         *origin = Origin::Main;
-        (*internal, *uri_in_alias, *method_replaced) = (false, false, false);
+        (*internal, *uri_in_alias, *method_replaced, *discard_log) = (false, false, false, false);
         (*uri_changes, *depth) = (MAX_URI_CHANGES + 1, MAX_SUBREQUESTS + 1);
-        (*keepalive, *pipelined) = (false, false);
+        (*keepalive, *pipelined, *logging, *upgraded) = (false, false, false, false);
         response.reset();
         chain.clear();
         before_last.clear();
@@ -196,7 +199,6 @@ impl Request {
         line.reset();
         captures.clear();
         (*error_page, *error_status, *processing) = (false, 0, None);
-        (*discard_log, *logging, *upgraded) = (false, false, false);
         states.clear();
         (*common, *family, *noting, *recorded_by) = (None, None, None, None);
     }

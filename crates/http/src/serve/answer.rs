@@ -10,6 +10,7 @@ use weir_wire::request::Version;
 use super::choose;
 use super::fault::HeadFault;
 use crate::core::LIMITS;
+use crate::errors::Cause;
 use crate::module::Verdict;
 use crate::phase;
 use crate::request::Request;
@@ -91,6 +92,9 @@ pub(super) async fn refuse(request: &mut Request, endpoint: &Held<Endpoint>, fau
     }
     log_skipped(request);
     fault.log(request);
+    if fault.silent {
+        request.blame(if fault.timed_out { Cause::ClientTimeout } else { Cause::ClientClosed });
+    }
     request.keepalive = false;
     request.response.lingers = fault.lingers;
     request.client.timed_out = fault.timed_out;

@@ -8,7 +8,7 @@ use weir_wire::h1::Method;
 use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::fields::Shape;
-use super::{caches, general, keyvals, records, servers, tls, upstreams, vitals, zones};
+use super::{caches, errors, general, keyvals, records, servers, tls, upstreams, vitals, zones};
 
 /// The versions of the API. Later ones add paths and fields.
 pub(super) const VERSIONS: RangeInclusive<u8> = 1..=9;
@@ -68,6 +68,7 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("reloads", Shape::Object, vitals::reloads),
     Endpoint::new("loops", Shape::List, vitals::loops),
     Endpoint::new("memory", Shape::Object, vitals::memory),
+    Endpoint::new("errors", Shape::Object, errors::all).delete(errors::reset),
     Endpoint::new("ssl", Shape::Object, tls::process).delete(tls::reset),
     Endpoint::new("http", Shape::List, http),
     Endpoint::new("http/requests", Shape::Object, general::requests)

@@ -97,7 +97,7 @@ fn seconds(secs: i64) -> String {
 }
 
 /// The text of a time in milliseconds since 1970.
-fn millis(time: u64) -> String {
+pub(super) fn millis(time: u64) -> String {
     let millis = u16::try_from(time % 1000).unwrap_or_default();
     timestamp(Wall { secs: (time / 1000).cast_signed(), millis })
 }

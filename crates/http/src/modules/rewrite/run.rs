@@ -11,6 +11,7 @@ use weir_script::rewrite::{After, Args, Rewrite, Rewritten};
 use weir_script::{CaptureRegex, Captures, Host, Scope, Template, VarId};
 
 use super::{REWRITE, Return, Step};
+use crate::errors::Cause;
 use crate::module::{EntryPoint, Verdict};
 use crate::open_file::FoundFile;
 use crate::piece::Piece;
@@ -260,6 +261,9 @@ impl<'r> Run<'r> {
 impl Return {
     /// Sends the response. An error without a text is left to the error pages.
     fn send(&self, request: &mut Request) -> Verdict {
+        if self.status >= 400 {
+            request.blame(if self.status == 444 { Cause::Closed } else { Cause::Configured });
+        }
         if self.status >= 400 && self.text.is_empty() {
             return Verdict::Status(self.status);
         }
@@ -275,6 +279,9 @@ impl Return {
         request.response.status = self.status;
         request.set_content_type();
         request.response.content_length = Some(text.len() as u64);
+        if self.status >= 400 {
+            request.count_error(self.status);
+        }
         if let Err(rejection) = request.send_head() {
             return rejection.into();
         }

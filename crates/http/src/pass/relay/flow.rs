@@ -19,6 +19,7 @@ use weir_engine::timer::Deadline;
 
 use super::{End, Ending, READING, is_buffered, limit_rate, passes_unseen, take, without_rate};
 use crate::body::BodyError;
+use crate::errors::Cause;
 use crate::pass::attempt::{UpstreamExchange, Watch, io_failed};
 use crate::pass::body::STREAM_CUT;
 use crate::pass::course::Pass;
@@ -160,10 +161,16 @@ impl<'a> Relay<'a> {
                     request.push_flush().map_err(|_| End::Stuck)
                 }
                 Event::ClientGone => self.client_gone(request),
-                Event::SpillFailed => Err(End::Stuck),
+                Event::SpillFailed => {
+                    request.blame(Cause::Internal);
+                    Err(End::Stuck)
+                }
                 Event::Received(Ok(0)) => self.closed(request).await,
                 Event::Received(Ok(n)) => match self.received(request, n as u64) {
-                    Ok(()) if self.broken => self.break_off(request).await,
+                    Ok(()) if self.broken => {
+                        request.blame(Cause::UpstreamBadResponse);
+                        self.break_off(request).await
+                    }
                     received => received,
                 },
                 Event::Received(Err(error)) => {
@@ -383,6 +390,7 @@ impl<'a> Relay<'a> {
             Some(_) => STREAM_CUT,
             None => "upstream prematurely closed connection",
         };
+        request.blame(Cause::UpstreamClosed);
         request.log_upstream(Level::Error, &format!("{what} while {READING}"));
         self.break_off(request).await
     }
