@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use crate::harness::{Event, Frame, H2Client, H2Upstream, Peer, Server, Setup, code, request};
 
 mod body;
+mod browser;
 mod calls;
 mod errors;
 mod howto;

@@ -6,13 +6,13 @@ use crate::harness::is_nginx;
 const PAGE: &str = include_str!("../../docs/howto/grpc-web.md");
 
 /// The examples.
-fn examples() -> Vec<String> {
+pub(super) fn examples() -> Vec<String> {
     let parts = PAGE.split("```nginx\n").skip(1);
     parts.map(|part| part.split("```").next().unwrap().to_owned()).collect()
 }
 
 #[track_caller]
-fn replace(text: &str, from: &str, to: &str) -> String {
+pub(super) fn replace(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "{from}");
     text.replace(from, to)
 }
