@@ -81,6 +81,8 @@ struct Wanted {
     corpus: Option<PathBuf>,
     /// The number of generated cases, without the written ones.
     generated: Option<u64>,
+    /// Draw the combinations of filters and subrequests, too.
+    combined: bool,
     /// The first seed of generated cases.
     seed: Option<u64>,
     /// Words of themes and titles to select.
@@ -96,6 +98,7 @@ fn run() -> Result<(), String> {
             "--corpus" => wanted.corpus = arguments.next().map(PathBuf::from),
             "--generated" => wanted.generated = Some(number(arguments.next())?),
             "--seed" => wanted.seed = Some(number(arguments.next())?),
+            "--combined" => wanted.combined = true,
             "--part" => wanted.part = true,
             "--all" => wanted.all = true,
             "--pending" => wanted.pending = true,
@@ -130,7 +133,7 @@ fn run() -> Result<(), String> {
     };
     let count = wanted.generated.unwrap_or(count);
     if count > 0 {
-        let mut cases = generated::cases(wanted.seed.unwrap_or(SEED), count);
+        let mut cases = generated::cases(wanted.seed.unwrap_or(SEED), count, wanted.combined);
         if wanted.h2 {
             cases.iter_mut().for_each(streams::convert);
         }

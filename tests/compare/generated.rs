@@ -42,10 +42,10 @@ impl Places {
     }
 }
 
-/// The cases of consecutive seeds.
-pub(crate) fn cases(first: u64, count: u64) -> Vec<Case> {
+/// The cases of consecutive seeds, with combinations of filters and subrequests if `combined`.
+pub(crate) fn cases(first: u64, count: u64, combined: bool) -> Vec<Case> {
     let places = Places::read();
-    (first..first + count).map(|seed| generate(&places, seed)).collect()
+    (first..first + count).map(|seed| generate(&places, seed, combined)).collect()
 }
 
 /// Prints the unexpected differences and a summary; whether there are none. `h2`: the cases went
@@ -86,18 +86,23 @@ pub(crate) fn judge(
     failures == 0
 }
 
-fn generate(places: &Places, seed: u64) -> Case {
+fn generate(places: &Places, seed: u64, combined: bool) -> Case {
     let mut rng = Rng::with_seed(seed);
     let servers = configuration::servers(&mut rng, places);
-    let conf = configuration::write(&mut rng, &servers);
+    let conf = configuration::write(&mut rng, &servers, combined);
     let mut exchanges: Vec<_> =
         (0..REQUESTS).map(|_| requests::exchange(&mut rng, &servers)).collect();
+    if combined {
+        // Subrequests run beside each other.
+        let options = exchanges.iter_mut().map(|exchange| &mut exchange.options);
+        options.for_each(|options| drop(options.insert("any-order".to_owned(), String::new())));
+    }
     case::name_apart(&mut exchanges);
     Case {
         theme: "generated".to_owned(),
         title: format!("seed {seed}"),
         conf: [("http", conf)].into(),
-        files: files(),
+        files: files(combined),
         upstreams: vec![("b".to_owned(), replies())],
         applications: vec![("p".to_owned(), Protocol::FastCgi), ("u".to_owned(), Protocol::Uwsgi)],
         exchanges,
@@ -115,7 +120,7 @@ fn replies() -> Vec<Reply> {
     replies
 }
 
-fn files() -> Vec<(String, Vec<u8>)> {
+fn files(combined: bool) -> Vec<(String, Vec<u8>)> {
     let files: [(&str, Vec<u8>); 12] = [
         ("index.php", SCRIPT.into()),
         ("dir/index.php", SCRIPT.into()),
@@ -130,8 +135,18 @@ fn files() -> Vec<(String, Vec<u8>)> {
         ("style.css", b"p { color: red }\n".repeat(30)),
         (".htaccess", b"secret\n".into()),
     ];
-    files.map(|(name, content)| (format!("html/{name}"), content)).into()
+    let page = combined.then(|| ("ssi.html", PAGE.into()));
+    let files = files.into_iter().chain(page);
+    files.map(|(name, content)| (format!("html/{name}"), content)).collect()
 }
+
+/// A page of SSI.
+const PAGE: &str = "<!--# echo var=\"uri\" --> <!--# include virtual=\"/page.html\" -->
+<!--# include virtual=\"/a.txt?x\" wait=\"yes\" --> <!--# include virtual=\"/missing\" -->
+<!--# if expr=\"$arg_q\" -->q<!--# else -->none<!--# endif -->
+<!--# set var=\"v\" value=\"$host\" --><!--# echo var=\"v\" -->
+<!--# include virtual=\"/?do=length\" stub=\"s\" --><!--# block name=\"s\" -->stub<!--# endblock -->
+";
 
 #[cfg(test)]
 mod tests {
@@ -139,12 +154,12 @@ mod tests {
 
     #[test]
     fn a_seed_gives_a_case() {
-        let [one, again] = [(); 2].map(|()| generate(&Places::read(), 7));
+        let [one, again] = [(); 2].map(|()| generate(&Places::read(), 7, true));
         assert_eq!(one.conf, again.conf);
         assert_eq!(one.exchanges.len(), REQUESTS);
         let bytes = |case: &Case| case.exchanges[3].turns[0].bytes.clone();
         assert_eq!(bytes(&one), bytes(&again));
-        let other = generate(&Places::read(), 8);
+        let other = generate(&Places::read(), 8, true);
         assert_ne!(one.conf, other.conf);
     }
 }

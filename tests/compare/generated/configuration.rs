@@ -47,7 +47,7 @@ pub(super) fn servers(rng: &mut Rng, places: &Places) -> Vec<Server> {
 }
 
 /// Writes the configuration inside of `http { }`.
-pub(super) fn write(rng: &mut Rng, servers: &[Server]) -> String {
+pub(super) fn write(rng: &mut Rng, servers: &[Server], combined: bool) -> String {
     let mut out = String::from(
         "types { text/html html; text/css css; text/plain txt; image/png png;
             application/javascript js; }\n",
@@ -67,8 +67,15 @@ pub(super) fn write(rng: &mut Rng, servers: &[Server]) -> String {
         );
         out += "location @named { return 200 \"named $uri $args\\n\"; }\n";
         out += &some(rng, SERVER, 2);
+        if combined {
+            out += AUTH;
+            out += &add("", &some(rng, COMBINED, 2));
+        }
         for (modifier, path) in &server.locations {
-            let body = location(rng, modifier, path, is_cached);
+            let mut body = location(rng, modifier, path, is_cached, combined);
+            if combined {
+                body = add(&body, &some(rng, COMBINED, 3));
+            }
             out += &format!("location {modifier} {path} {{\n{body}}}\n");
         }
         out += "}\n";
@@ -98,7 +105,21 @@ fn some(rng: &mut Rng, list: &[&str], most: usize) -> String {
 const REPEATED: &[&str] =
     &["add_header", "_param", "_set_header", "_hide_header", "_pass_header", "error_page", "if ("];
 
-fn location(rng: &mut Rng, modifier: &str, path: &str, is_cached: bool) -> String {
+/// Adds lines to those of a block, unless one of their directives is there.
+fn add(body: &str, lines: &str) -> String {
+    let mut out = body.to_owned();
+    for line in lines.lines() {
+        let names = || line.split(';').filter_map(|part| part.split_whitespace().next());
+        let repeats = |name: &str| ["add_header", "error_page", "auth_request_set"].contains(&name);
+        let is_there = |name: &str| !repeats(name) && out.contains(&format!("{name} "));
+        if !names().any(is_there) {
+            out = format!("{line}\n{out}");
+        }
+    }
+    out
+}
+
+fn location(rng: &mut Rng, modifier: &str, path: &str, is_cached: bool, combined: bool) -> String {
     // Neither patterns nor named locations may pass requests to another path.
     let is_pattern = modifier.starts_with('~') || path.starts_with(['@', '~']);
     let mut out = some(rng, LOCATION, 2);
@@ -107,15 +128,21 @@ fn location(rng: &mut Rng, modifier: &str, path: &str, is_cached: bool) -> Strin
         0 => out += SIMPLE[rng.usize(..SIMPLE.len())],
         1 if !is_pattern && path.starts_with('/') => out += "alias %dir%/html/;\n",
         1 | 2 => out += FILES[rng.usize(..FILES.len())],
-        3..=5 => out += &passed(rng, "proxy", is_pattern, is_cached),
-        6..=8 => out += &passed(rng, "fastcgi", is_pattern, is_cached),
-        _ => out += &passed(rng, "uwsgi", is_pattern, is_cached),
+        3..=5 => out += &passed(rng, "proxy", is_pattern, is_cached, combined),
+        6..=8 => out += &passed(rng, "fastcgi", is_pattern, is_cached, combined),
+        _ => out += &passed(rng, "uwsgi", is_pattern, is_cached, combined),
     }
     out
 }
 
 /// A location that passes requests on.
-fn passed(rng: &mut Rng, prefix: &str, is_pattern: bool, is_cached: bool) -> String {
+fn passed(
+    rng: &mut Rng,
+    prefix: &str,
+    is_pattern: bool,
+    is_cached: bool,
+    combined: bool,
+) -> String {
     let mut out = some(rng, COMMON, 3);
     match prefix {
         "proxy" => {
@@ -138,6 +165,11 @@ fn passed(rng: &mut Rng, prefix: &str, is_pattern: bool, is_cached: bool) -> Str
     if is_cached && rng.u8(..4) > 0 {
         out += &some(rng, CACHE, 5);
         out += "@_cache @; add_header X-Cache $upstream_cache_status always;\n";
+        if combined && prefix == "proxy" && !out.contains("_set_header Range") && rng.bool() {
+            out = out.replace("@_cache_key", "set $key");
+            out += "slice 100; proxy_set_header Range $slice_range;\n";
+            out += "@_cache_key $uri$is_args$args$slice_range; proxy_cache_valid 200 206 1h;\n";
+        }
         if !out.contains("@_cache_key") {
             out += "@_cache_key $request_method$host$request_uri;\n";
         }
@@ -147,6 +179,45 @@ fn passed(rng: &mut Rng, prefix: &str, is_pattern: bool, is_cached: bool) -> Str
     }
     out.replace('@', prefix)
 }
+
+/// What [`COMBINED`] asks. A reply of the upstream is chosen by the query.
+const AUTH: &str = "
+    location /auth/ { internal; proxy_pass http://%b%/auth?do=; proxy_pass_request_body off;
+      proxy_set_header Content-Length \"\"; proxy_set_header X-Original-URI $request_uri; }
+    location = /own/401 { internal; add_header WWW-Authenticate \"Own x\" always; return 401; }
+    location = /own/302 { internal; return 302 /page.html; }
+    location = /own/204 { internal; set $who own; return 204; }\n";
+
+/// Filters and subrequests that meet in a location.
+const COMBINED: &[&str] = &[
+    "auth_request /auth/length;",
+    "auth_request /auth/cookie; auth_request_set $who $upstream_http_set_cookie; add_header X-Who $who always;",
+    "auth_request /auth/denied;",
+    "auth_request /auth/denied; error_page 401 = @named;",
+    "auth_request /auth/forbidden; error_page 403 =200 /ssi.html;",
+    "auth_request /auth/status;",
+    "auth_request /auth/redirect;",
+    "auth_request /own/401;",
+    "auth_request /own/302;",
+    "auth_request /own/204; auth_request_set $seen $who; add_header X-Seen $seen;",
+    "auth_request off;",
+    "satisfy any; deny all; auth_request /auth/length;",
+    "ssi on; ssi_types *;",
+    "ssi on; ssi_last_modified on;",
+    "ssi on; ssi_silent_errors on; ssi_types *;",
+    "addition_types *; add_after_body /ssi.html;",
+    "addition_types *; add_before_body /ssi.html; add_after_body /page.html;",
+    "error_page 404 /ssi.html;",
+    "error_page 500 502 503 504 =200 /ssi.html;",
+    "error_page 401 = @named;",
+    "limit_rate 500k; limit_rate_after 1k;",
+    "gunzip on;",
+    "gzip on; gzip_types *; gzip_min_length 10; gzip_proxied any;",
+    "gzip on; gzip_types *; gzip_min_length 10; sub_filter p P; sub_filter_types *; sub_filter_once off;",
+    "sub_filter upstream '<!--# echo var=\"uri\" -->'; sub_filter_types *;",
+    "expires 1h; add_trailer X-End $status;",
+    "try_files $uri /ssi.html;",
+];
 
 const HTTP: &[&str] = &[
     "gzip on; gzip_min_length 100; gzip_types text/plain application/json;",
