@@ -22,6 +22,7 @@ use crate::{
     findings::Others,
     group_counters::GroupCounters,
     keepalive::KeptCount,
+    left_health::Left,
     outlier::watch::Watch,
     peer::{Peer, PeerState},
     pick::Pick,
@@ -74,6 +75,8 @@ pub struct Group {
     /// Notified when the health of its peers, or of those of its heirs, has changed, if anything
     /// judges it.
     pub(crate) health_change: Option<Arc<Notify>>,
+    /// What a killed worker has noted about the health of peers that are not resolved again yet.
+    pub(crate) left: Mutex<Left>,
     /// Notified when the peers of this group have changed, or those of its heir replace them.
     pub(crate) peers_change: watch::Sender<()>,
 }
@@ -150,6 +153,7 @@ impl Group {
                 let kept = earlier.and_then(|(group, _)| group.health_change.clone());
                 kept.unwrap_or_default()
             }),
+            left: Mutex::default(),
             peers_change: watch::Sender::new(()),
             config,
         }

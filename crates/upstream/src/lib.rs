@@ -45,6 +45,7 @@ mod group;
 mod group_counters;
 mod health;
 mod keepalive;
+mod left_health;
 mod loads;
 mod locality;
 mod names;

@@ -83,6 +83,7 @@ impl Group {
         }
         let now = roster.places_of(&host, &lines);
         self.forget_edits(known.difference(&now).cloned().collect(), &mut roster, &lines);
+        self.restore_resolved(&lines, Now::current());
         self.line_up(lines);
         host.valid.store(valid, Relaxed);
     }

@@ -7,7 +7,11 @@
 //!  …
 //! ```
 
-use std::{collections::HashMap, fmt::Write, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt::Write,
+    sync::{Arc, PoisonError},
+};
 
 use weir_engine::{Level, duty::Duty, error_log::process_log, journal, os_error::Failed};
 
@@ -17,21 +21,12 @@ use crate::{
     config::GroupConfig,
     group::Group,
     health::Health,
+    left_health::{Left, Noted},
     peer::{Peer, hex_md5},
     registry::Registry,
+    set::Lines,
     shared_records::{self, Theme},
 };
-
-/// The health of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Noted {
-    /// What checks and its agent say.
-    judged: Judgement,
-    /// The end of its ejection in milliseconds; 0 if it is not ejected.
-    until: u64,
-    /// The weight and the limit of requests that its agent has said.
-    said: (u64, u64),
-}
 
 /// The checks, whose numbers the verdicts have.
 fn as_checked(config: &GroupConfig) -> String {
@@ -39,13 +34,13 @@ fn as_checked(config: &GroupConfig) -> String {
 }
 
 /// The record of these servers.
-fn health_text(config: &GroupConfig, peers: &[Arc<Peer>]) -> String {
+fn health_text(config: &GroupConfig, peers: &[Arc<Peer>], left: &Left) -> String {
+    let of_peers = peers.iter().map(|peer| (&peer.name, Noted::of(peer)));
+    let others = left.iter().map(|(name, noted)| (name, *noted));
     let mut text = as_checked(config) + "\n";
-    for peer in peers {
-        let Judgement { verdicts, proved } = peer.judgement();
-        let until = peer.ejected_until().unwrap_or(0);
-        let (weight, max_conns) = peer.state.said.noted();
-        let _ = writeln!(text, "{verdicts} {proved} {until} {weight} {max_conns} {}", peer.name);
+    for (name, noted) in of_peers.chain(others) {
+        let Noted { judged: Judgement { verdicts, proved }, until, said } = noted;
+        let _ = writeln!(text, "{verdicts} {proved} {until} {} {} {name}", said.0, said.1);
     }
     text
 }
@@ -99,7 +94,7 @@ impl Group {
     }
 
     fn put_health(&self) {
-        let text = health_text(&self.config, &self.peers());
+        let text = self.health_record();
         if let Err(error) = journal::put(&self.health_key(), text.as_bytes()) {
             let what = format!("noting the health of upstream \"{}\" failed", self.config.name);
             process_log().log(Level::Alert, 0, Failed(&what, &error));
@@ -121,22 +116,45 @@ impl Group {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn health_record(&self) -> String {
-        health_text(&self.config, &self.peers())
+        let peers = self.peers();
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_over(Now::current()) {
+            *left = Left::default();
+        }
+        health_text(&self.config, &peers, &left)
     }
 
     pub(crate) fn apply_health(&self, record: &[u8], now: Now) {
         let text = String::from_utf8_lossy(record);
         let Some(noted) = read_health(&text, &self.config) else { return };
+        let mut left = noted.clone();
         for peer in self.peers() {
             if let Some(noted) = noted.get(peer.name.as_str()) {
                 peer.restore_health(*noted, now);
+                left.remove(peer.name.as_str());
             }
+        }
+        if self.config.resolver.is_some() {
+            let left = left.into_iter().map(|(name, noted)| (name.to_owned(), noted)).collect();
+            *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Left::new(left, now);
         }
         if let Some(watch) = &self.outliers {
             let ends = noted.values().map(|noted| noted.until).filter(|until| *until != 0);
             ends.for_each(|until| watch.expect(until));
+        }
+    }
+
+    /// Restores what a killed worker knew of addresses that a name has again.
+    pub(crate) fn restore_resolved(&self, lines: &Lines, now: Now) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_empty() {
+            return;
+        }
+        for peer in lines.iter() {
+            if let Some(noted) = left.take(peer, now) {
+                peer.restore_health(noted, now);
+            }
         }
     }
 }
@@ -209,7 +227,7 @@ mod tests {
         let expected = [Health::Unhealthy, Health::Unhealthy, Health::Good, Health::Checking];
         assert_eq!(healths(&group), expected);
 
-        let text = health_text(&group.config, &peers);
+        let text = group.health_record();
         let after = Group::new(config(), None);
         assert_eq!(healths(&after), [Health::Checking; 4]);
         after.apply_health(text.as_bytes(), NOW);
@@ -236,7 +254,7 @@ mod tests {
         say(&peers[2], "0%");
         say(&peers[3], "down 50%");
         let after = Group::new(config(), None);
-        after.apply_health(health_text(&group.config, &peers).as_bytes(), NOW);
+        after.apply_health(group.health_record().as_bytes(), NOW);
         let states = after.view(NOW).peers.into_iter().map(|peer| (peer.state, peer.agent));
         let states: Vec<_> = states.map(|(state, agent)| (state, agent.unwrap())).collect();
         let expected =
@@ -254,7 +272,7 @@ mod tests {
     fn records_of_other_checks_and_broken_ones_say_nothing() {
         let group = Group::new(config(), None);
         group.peers()[0].set_health(Source::Check(0), Health::Unhealthy, NOW);
-        let text = health_text(&group.config, &group.peers());
+        let text = group.health_record();
         let one = GroupConfig { checks: config().checks[..1].to_vec(), ..config() };
         let other = Group::new(one, None);
         other.apply_health(text.as_bytes(), NOW);

@@ -2,9 +2,11 @@ use weir_engine::Addr;
 
 use super::*;
 use crate::{
+    check::config::CheckConfig,
     discovery::config::DiscoverConfig,
     edit::{Change, Edit},
     edited::State,
+    health::{Health, Source},
     resolver::ResolverConfig,
     server::{Server, SlowStart},
     upstreams::Side,
@@ -113,6 +115,50 @@ fn the_successor_knows_edits_of_addresses_and_of_other_nodes() {
     after.apply(ServerId(0), &[at(1), at(2)], 5);
     let limits: Vec<_> = after.peers().iter().map(|peer| peer.limits.clone()).collect();
     assert_eq!((limits[0].admission, limits[1].weight), (Admission::Draining, 5));
+}
+
+/// Addresses of a name are known again once it is resolved, and so is what was found about them.
+#[test]
+fn the_successor_knows_which_resolved_addresses_are_out() {
+    let check = CheckConfig { mandatory: true, ..CheckConfig::every(5000) };
+    let config = GroupConfig { checks: vec![check], ..config(vec![named(None)]) };
+    let at = |number: u8| crate::resolver::ServiceAddress {
+        address: ([10, 0, 0, number], 80).into(),
+        target: String::new(),
+        priority: 0,
+        weight: 1,
+    };
+    let group = Group::new(config.clone(), None);
+    group.apply(ServerId(0), &[at(1), at(2)], 5);
+    let now = Now::current();
+    let peers = group.peers();
+    peers[0].set_health(Source::Check(0), Health::Unhealthy, now);
+    peers[1].set_health(Source::Check(0), Health::Good, now);
+    // A successor that is killed before it has an answer leaves the same.
+    let mut record = group.health_record();
+    for _ in 0..2 {
+        let after = Group::new(config.clone(), None);
+        after.apply_health(record.as_bytes(), now);
+        assert!(after.peers().is_empty());
+        record = after.health_record();
+    }
+    let after = Group::new(config.clone(), None);
+    after.apply_health(record.as_bytes(), now);
+    after.apply(ServerId(0), &[at(1), at(2), at(3)], 5);
+    let healths =
+        |group: &Group| -> Vec<_> { group.peers().iter().map(|peer| peer.health()).collect() };
+    assert_eq!(healths(&after), [Health::Unhealthy, Health::Good, Health::Checking]);
+    // An address that comes again says nothing about what was known of it.
+    after.apply(ServerId(0), &[at(3)], 5);
+    after.apply(ServerId(0), &[at(1)], 5);
+    assert_eq!(healths(&after), [Health::Checking]);
+    // What is old neither.
+    let late = Group::new(config, None);
+    let before = Now { millis: now.millis.saturating_sub(61_000), ..now };
+    late.apply_health(record.as_bytes(), before);
+    late.apply(ServerId(0), &[at(1)], 5);
+    assert_eq!(healths(&late), [Health::Checking]);
+    assert_eq!(late.health_record().lines().count(), 2);
 }
 
 #[test]
