@@ -9,6 +9,7 @@ use crate::harness::{Pebble, Server, Setup, Signal, children, is_nginx, run, unt
 
 mod authority;
 mod faults;
+mod pair;
 
 /// The certificate that a server shows under a name: its text by the openssl tool. `None` if the
 /// handshake fails.

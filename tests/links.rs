@@ -8,7 +8,7 @@ mod howto;
 mod life;
 mod limits;
 mod mirror;
-mod node;
+pub(crate) mod node;
 mod partner;
 mod servers;
 mod sessions;

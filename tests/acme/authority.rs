@@ -23,6 +23,10 @@ pub(super) struct State {
     pub(super) refusals: Mutex<Vec<(u16, &'static str, &'static str)>>,
     /// Whether requests are not answered.
     pub(super) is_silent: AtomicBool,
+    /// Whether orders stay in process once they are signed.
+    pub(super) is_processing: AtomicBool,
+    accounts: AtomicUsize,
+    polls: AtomicUsize,
     /// What is added to the clock in `Date`, in seconds.
     pub(super) ahead: AtomicI64,
     /// The suggested period of renewals, relative to now, in seconds.
@@ -42,6 +46,9 @@ impl Authority {
             directory,
             refusals: Mutex::default(),
             is_silent: AtomicBool::new(false),
+            is_processing: AtomicBool::new(false),
+            accounts: AtomicUsize::new(0),
+            polls: AtomicUsize::new(0),
             ahead: AtomicI64::new(0),
             window: Mutex::default(),
             orders: Mutex::default(),
@@ -57,6 +64,20 @@ impl Authority {
     /// The lines of a block `acme_issuer` that name it.
     pub(super) fn lines(&self) -> String {
         format!("uri http://{}/dir; accept_terms_of_service;", self.backend.address())
+    }
+
+    /// The requests for an account.
+    pub(super) fn accounts(&self) -> usize {
+        self.state.accounts.load(Ordering::SeqCst)
+    }
+
+    /// The questions about the state of an order.
+    pub(super) fn polls(&self) -> usize {
+        self.state.polls.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn orders(&self) -> usize {
+        self.state.orders.lock().unwrap().len()
     }
 
     pub(super) fn issued(&self) -> usize {
@@ -83,6 +104,10 @@ impl State {
                 "certificate": format!("{base}/certificate") })
             .to_string()
         };
+        let signed = || match self.is_processing.load(Ordering::SeqCst) {
+            true => "processing",
+            false => "valid",
+        };
         let at = format!("Location: {base}/1\r\n");
         match seen.target() {
             "/dir" => self.reply(
@@ -95,7 +120,14 @@ impl State {
                 })),
             ),
             "/nonce" => self.reply("200 OK", "", String::new()),
-            "/account" => self.reply("201 Created", &at, body(json!({ "status": "valid" }))),
+            "/account" => {
+                self.accounts.fetch_add(1, Ordering::SeqCst);
+                self.reply("201 Created", &at, body(json!({ "status": "valid" })))
+            }
+            "/1" => {
+                self.polls.fetch_add(1, Ordering::SeqCst);
+                self.reply("200 OK", "", order(signed()))
+            }
             "/order" => {
                 self.orders.lock().unwrap().push(payload(seen));
                 let mut refusals = self.refusals.lock().unwrap();
@@ -109,7 +141,7 @@ impl State {
             }
             "/finalize" => {
                 self.sign(payload(seen)["csr"].as_str().unwrap());
-                self.reply("200 OK", &at, order("valid"))
+                self.reply("200 OK", &at, order(signed()))
             }
             "/certificate" => self.reply("200 OK", "", self.chain.lock().unwrap().clone()),
             path if path.starts_with("/renewal/") => match *self.window.lock().unwrap() {

@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 use crate::harness::{Port, Server, Setup, Signal, binary, until, until_some};
 
 /// A server with an `ha` block for nodes "a" and "b", and the commands on its host.
-pub(super) struct Node {
-    pub(super) server: Server,
+pub(crate) struct Node {
+    pub(crate) server: Server,
 }
 
 /// The configuration of a node.
@@ -16,7 +16,7 @@ fn setup(port: &Port) -> Setup {
 }
 
 /// The `ha` block.
-pub(super) fn ha(port: &Port) -> String {
+pub(crate) fn ha(port: &Port) -> String {
     let port = port.number();
     format!("ha {{ node a 127.0.0.1; node b 127.0.0.2; link_port {port}; mirror off; }}")
 }
@@ -100,13 +100,13 @@ impl Node {
     }
 
     /// The number of lines in the error log with this text.
-    pub(super) fn lines(&self, text: &str) -> usize {
+    pub(crate) fn lines(&self, text: &str) -> usize {
         self.server.error_log().matches(text).count()
     }
 
     /// Waits until there are so many lines with this text.
     #[track_caller]
-    pub(super) fn wait_lines(&self, text: &str, count: usize) {
+    pub(crate) fn wait_lines(&self, text: &str, count: usize) {
         until(&format!("{count} lines with \"{text}\""), || self.lines(text) >= count);
     }
 
@@ -126,7 +126,7 @@ pub(super) fn refusal(setup: &Setup, arguments: &[&str]) -> String {
 }
 
 /// A pair whose link is up.
-pub(super) fn pair(port: &Port) -> (Node, Node) {
+pub(crate) fn pair(port: &Port) -> (Node, Node) {
     let (a, token) = Node::first(port);
     let b = Node::second(port, &token);
     a.wait_status("link to b: up");

@@ -10,6 +10,7 @@ use weir_engine::tls::PrivateKey;
 use crate::error::AcmeError;
 use crate::issuer::Issuer;
 use crate::jws::AccountKey;
+use crate::pair::Told;
 use crate::session::Session;
 use crate::settings::IssuerConfig;
 use crate::settings::values::KeySource;
@@ -50,14 +51,20 @@ impl Session<'_> {
             return Ok(());
         }
         let key = key(issuer, config, kept.as_ref()).await?;
-        let known = match state::load(issuer, config, ACCOUNT_URL).await {
-            Some(text) => known_url(&String::from_utf8_lossy(&text), config),
-            None => None,
+        let text = match state::load(issuer, config, ACCOUNT_URL).await {
+            Some(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+            // Without files there may be what another node has told.
+            None => issuer.told().map(|told| told.url),
         };
+        let known = text.and_then(|text| known_url(&text, config));
         let url = match known {
             Some(url) => url,
             None => self.register(&key).await.map_err(AcmeError::for_all)?,
         };
+        if matches!(config.account_key, KeySource::Made(_)) {
+            let own = Told { key: key.private().to_pem(), url: lines(&url, config) };
+            issuer.tell(own);
+        }
         let account = Arc::new(Account { key, url });
         *kept = Some(AccountKept { account: Arc::clone(&account), config: config.clone() });
         self.account = Some(account);
@@ -96,8 +103,7 @@ impl Session<'_> {
         let answer = answer.map_err(|error| self.about_terms(error))?;
         let made = answer.location.filter(|url| !url.is_empty());
         let made = made.ok_or_else(|| AcmeError::new("the authority names no account"))?;
-        let lines = [&*made, &config.uri.to_string(), &config.contacts.join(" ")].join("\n");
-        state::save(self.issuer, config, ACCOUNT_URL, lines + "\n").await;
+        state::save(self.issuer, config, ACCOUNT_URL, lines(&made, config)).await;
         self.issuer.log(Level::Notice, &format!("the account is {made}"));
         Ok(made)
     }
@@ -112,6 +118,19 @@ impl Session<'_> {
         }
         error
     }
+}
+
+/// The content of the file with an account's URL.
+fn lines(url: &str, config: &IssuerConfig) -> String {
+    [url, &config.uri.to_string(), &config.contacts.join(" "), ""].join("\n")
+}
+
+/// Keeps the account that another node has brought, for the time in which this one orders.
+pub(crate) async fn take_over(issuer: &Issuer, config: &IssuerConfig) {
+    let Some(told) = issuer.taken_over() else { return };
+    *issuer.account.lock().await = None;
+    state::save(issuer, config, ACCOUNT_URL, told.url).await;
+    state::save(issuer, config, ACCOUNT_KEY, told.key).await;
 }
 
 /// The account's key: that of the configuration, the one in use, the one that was kept, or a new
@@ -133,6 +152,11 @@ async fn key(
             Ok(key) => return Ok(key),
             Err(error) => issuer.log(Level::Error, &format!("{error}; a new one is made")),
         }
+    }
+    if let Some(told) = issuer.told()
+        && let Ok(key) = read(told.key.as_bytes())
+    {
+        return Ok(key);
     }
     let made = on_a_thread(move || PrivateKey::generate(kind)).await;
     let made = made.map_err(|_| AcmeError::of_issuer("no key could be made"))?;

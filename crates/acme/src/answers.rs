@@ -2,11 +2,15 @@
 //! HTTP (RFC 8555 section 8.3) and in TLS handshakes (RFC 8737). Any thread may be asked.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
+use weir_engine::clock;
 use weir_engine::tls::{Alpn, CertifiedKey, SelfSigned, ServerSettings, ServerTls, SettingsError};
+
+use crate::pair::{self, ANSWER_LIFE};
 
 /// The path of answers over HTTP; the token follows.
 pub const HTTP_PATH: &[u8] = b"/.well-known/acme-challenge/";
@@ -20,53 +24,133 @@ pub const TLS_ALPN: Alpn = &[TLS_PROTOCOL];
 /// The most answers at once: those to all names of some dozens of orders.
 const MOST: usize = 4096;
 
-/// The answers by token, or by server name.
-type Answers<T> = LazyLock<RwLock<HashMap<Vec<u8>, T>>>;
+/// An answer.
+struct Kept<T> {
+    shown: T,
+    /// What it is about, as given: a token, or a host or address.
+    about: Box<[u8]>,
+    /// The key authorization, from which another node makes the same answer.
+    words: Arc<str>,
+    /// Its end if nobody takes it back, in seconds since 1970.
+    until: i64,
+}
 
-static OVER_HTTP: Answers<Arc<str>> = LazyLock::new(RwLock::default);
+/// The answers by token, or by the name asked for.
+type Answers<T> = LazyLock<RwLock<HashMap<Vec<u8>, Kept<T>>>>;
+
+static OVER_HTTP: Answers<()> = LazyLock::new(RwLock::default);
 static IN_TLS: Answers<Arc<ServerTls>> = LazyLock::new(RwLock::default);
+
+/// Where an answer is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Http,
+    Tls,
+}
+
+impl Place {
+    /// Its name between nodes.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Tls => "tls",
+        }
+    }
+
+    pub(crate) fn of(kind: &str) -> Option<Self> {
+        [Self::Http, Self::Tls].into_iter().find(|place| place.kind() == kind)
+    }
+}
+
+impl<T> fmt::Debug for Kept<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+impl<T> Kept<T> {
+    fn new(shown: T, about: &[u8], words: &str, until: i64) -> Self {
+        Self { shown, about: about.into(), words: words.into(), until }
+    }
+}
+
+/// Keeps an answer. Returns whether there was room.
+fn keep<T>(all: &Answers<T>, name: Vec<u8>, kept: Kept<T>) -> bool {
+    let mut all = all.write().unwrap_or_else(PoisonError::into_inner);
+    if all.len() >= MOST {
+        let now = clock::wall_secs();
+        all.retain(|_, kept| kept.until > now);
+    }
+    let has_room = all.len() < MOST || all.contains_key(&name);
+    if has_room {
+        all.insert(name, kept);
+    }
+    has_room
+}
+
+/// All answers: where, the name, the words, the end.
+pub(crate) fn all() -> Vec<(Place, Vec<u8>, Arc<str>, i64)> {
+    fn listed<T>(place: Place, all: &Answers<T>) -> Vec<(Place, Vec<u8>, Arc<str>, i64)> {
+        let all = all.read().unwrap_or_else(PoisonError::into_inner);
+        let each =
+            |kept: &Kept<T>| (place, kept.about.to_vec(), Arc::clone(&kept.words), kept.until);
+        all.values().map(each).collect()
+    }
+    [listed(Place::Http, &OVER_HTTP), listed(Place::Tls, &IN_TLS)].concat()
+}
 
 /// The number of answers in handshakes, so that others pay for a load.
 static COUNT_IN_TLS: AtomicUsize = AtomicUsize::new(0);
 
 /// An answer that is given while this lives.
 #[derive(Debug)]
-pub(crate) enum Given {
-    Http(Vec<u8>),
-    Tls(Vec<u8>),
+pub(crate) struct Given(Place, Vec<u8>);
+
+impl Given {
+    /// Tells the other nodes, which the authority may ask.
+    fn told(place: Place, name: &str, words: &str, until: i64) -> Self {
+        pair::note_answer(place, name.as_bytes(), Some((words, until)));
+        Self(place, name.as_bytes().to_vec())
+    }
 }
 
 impl Drop for Given {
     fn drop(&mut self) {
-        match self {
-            Self::Http(token) => forget_http(token),
-            Self::Tls(name) => {
-                let mut all = IN_TLS.write().unwrap_or_else(PoisonError::into_inner);
-                all.remove(name);
-                COUNT_IN_TLS.store(all.len(), Relaxed);
-            }
-        }
+        forget(self.0, &self.1);
+        pair::note_answer(self.0, &self.1, None);
     }
+}
+
+/// The end of an answer that begins now.
+fn end() -> i64 {
+    clock::wall_secs() + ANSWER_LIFE
 }
 
 /// Answers over HTTP about a token. `None` if there are too many answers.
 pub(crate) fn give_http(token: &str, authorization: &str) -> Option<Given> {
-    put_http(token.as_bytes(), authorization).then(|| Given::Http(token.as_bytes().to_vec()))
+    let until = end();
+    put_http(token.as_bytes(), authorization, until)
+        .then(|| Given::told(Place::Http, token, authorization, until))
 }
 
 /// Keeps the answer about a token, which may be another node's. Returns whether there was room.
-pub(crate) fn put_http(token: &[u8], authorization: &str) -> bool {
-    let mut all = OVER_HTTP.write().unwrap_or_else(PoisonError::into_inner);
-    let has_room = all.len() < MOST || all.contains_key(token);
-    if has_room {
-        all.insert(token.to_vec(), authorization.into());
-    }
-    has_room
+pub(crate) fn put_http(token: &[u8], authorization: &str, until: i64) -> bool {
+    keep(&OVER_HTTP, token.to_vec(), Kept::new((), token, authorization, until))
 }
 
-/// Forgets the answer about a token.
-pub(crate) fn forget_http(token: &[u8]) {
-    OVER_HTTP.write().unwrap_or_else(PoisonError::into_inner).remove(token);
+/// Forgets an answer.
+pub(crate) fn forget(place: Place, name: &[u8]) {
+    match place {
+        Place::Http => {
+            OVER_HTTP.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        }
+        Place::Tls => {
+            let name = server_name(&String::from_utf8_lossy(name));
+            let mut all = IN_TLS.write().unwrap_or_else(PoisonError::into_inner);
+            all.remove(&name);
+            COUNT_IN_TLS.store(all.len(), Relaxed);
+        }
+    }
 }
 
 /// Answers in handshakes about a host or address.
@@ -74,6 +158,17 @@ pub(crate) fn forget_http(token: &[u8]) {
 /// # Errors
 /// aws-lc made no key.
 pub(crate) fn give_tls(name: &str, authorization: &str) -> Result<Option<Given>, SettingsError> {
+    let until = end();
+    let has_room = put_tls(name, authorization, until)?;
+    Ok(has_room.then(|| Given::told(Place::Tls, name, authorization, until)))
+}
+
+/// Keeps the answer about a host or address, which may be another node's. Returns whether there was
+/// room.
+///
+/// # Errors
+/// aws-lc made no key.
+pub(crate) fn put_tls(name: &str, authorization: &str, until: i64) -> Result<bool, SettingsError> {
     let made = SelfSigned::answer(name, authorization.as_bytes())?;
     let (certificate, key) = (made.certificate.as_bytes(), made.key.as_bytes());
     let key = CertifiedKey::from_pem(certificate, key, &[])
@@ -81,14 +176,11 @@ pub(crate) fn give_tls(name: &str, authorization: &str) -> Result<Option<Given>,
     // Sessions are of no use: the connection ends with the handshake.
     let settings = ServerSettings { keys: vec![key], tickets: None, ..ServerSettings::default() };
     let tls = Arc::new(ServerTls::new(settings, &mut Vec::new())?);
-    let name = server_name(name);
-    let mut all = IN_TLS.write().unwrap_or_else(PoisonError::into_inner);
-    if all.len() >= MOST && !all.contains_key(&name) {
-        return Ok(None);
-    }
-    all.insert(name.clone(), tls);
+    let has_room =
+        keep(&IN_TLS, server_name(name), Kept::new(tls, name.as_bytes(), authorization, until));
+    let all = IN_TLS.read().unwrap_or_else(PoisonError::into_inner);
     COUNT_IN_TLS.store(all.len(), Relaxed);
-    Ok(Some(Given::Tls(name)))
+    Ok(has_room)
 }
 
 /// The server name in the handshake about a host or address (RFC 8738 section 6).
@@ -111,7 +203,8 @@ fn server_name(name: &str) -> Vec<u8> {
 /// The answer to a request for this path, if there is one: the content of a plain text.
 pub fn over_http(path: &[u8]) -> Option<Arc<str>> {
     let token = path.strip_prefix(HTTP_PATH)?;
-    OVER_HTTP.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
+    let all = OVER_HTTP.read().unwrap_or_else(PoisonError::into_inner);
+    all.get(token).map(|kept| Arc::clone(&kept.words))
 }
 
 /// The settings for a handshake that asks for an answer about this server name, if there is one.
@@ -120,7 +213,8 @@ pub fn in_tls(server_name: Option<&[u8]>, protocols: &[&[u8]]) -> Option<Arc<Ser
         return None;
     }
     let name = server_name?.to_ascii_lowercase();
-    IN_TLS.read().unwrap_or_else(PoisonError::into_inner).get(&name).cloned()
+    let all = IN_TLS.read().unwrap_or_else(PoisonError::into_inner);
+    all.get(&name).map(|kept| Arc::clone(&kept.shown))
 }
 
 #[cfg(test)]

@@ -1,18 +1,21 @@
 //! The certificates that servers want, found by their names and issuers. They outlive reloads.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use tokio::sync::Notify;
 use weir_engine::digest::sha256;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
-use weir_engine::tls::{CertifiedKey, Issued, KeyKind, x509};
+use weir_engine::tls::{CertifiedKey, Issued, KeyKind, certificates_from_pem, x509};
 
 use crate::Identifiers;
 use crate::error::AcmeError;
 use crate::issuer::Issuer;
+use crate::pair::{self, Pending};
 use crate::settings::IssuerConfig;
 use crate::state;
 
@@ -26,6 +29,8 @@ pub struct Certificate {
     kind: KeyKind,
     issued: Arc<Issued>,
     own: Mutex<Own>,
+    /// Wakes the duty when another node has brought something.
+    news: Notify,
 }
 
 /// What changes.
@@ -36,6 +41,12 @@ struct Own {
     status: Status,
     /// When it is ordered or renewed next, in seconds since 1970.
     next: Option<i64>,
+    /// An order under way, here or on another node.
+    pending: Option<Pending>,
+    /// Whether what is in force is not in its file yet.
+    is_unsaved: bool,
+    /// Whether another node orders.
+    is_elsewhere: bool,
     orders: u64,
     failures: u64,
 }
@@ -51,6 +62,13 @@ pub struct Pem {
     pub valid: (i64, i64),
     /// Its identifier in renewal information.
     pub(crate) renewal_id: Option<String>,
+}
+
+impl Pem {
+    /// Key and chain, as in the file.
+    pub(crate) fn text(&self) -> String {
+        format!("{}{}", self.key, self.chain)
+    }
 }
 
 impl std::fmt::Debug for Pem {
@@ -87,6 +105,8 @@ pub struct View {
     /// The first second in which it is valid, and the first in which it is not any longer, in
     /// seconds since 1970; `None` if there is none.
     pub valid: Option<(i64, i64)>,
+    /// Whether another node orders it for this one.
+    pub is_elsewhere: bool,
     /// The certificates that were issued.
     pub orders: u64,
     /// The attempts that failed.
@@ -107,15 +127,35 @@ fn all() -> MutexGuard<'static, BTreeMap<String, Weak<Certificate>>> {
 /// Reads all certificates from their files, before a worker serves.
 pub fn restore(wanted: impl Iterator<Item = (Arc<Certificate>, Arc<IssuerConfig>)>) {
     SERVES.store(true, Relaxed);
+    pair::begin();
     for (certificate, config) in wanted {
         certificate.restore(&config);
     }
 }
 
-/// What is to be told about all certificates.
-pub fn views() -> Vec<View> {
-    let found: Vec<_> = all().values().filter_map(Weak::upgrade).collect();
-    found.iter().map(|certificate| certificate.view()).collect()
+/// All certificates.
+pub(crate) fn known() -> Vec<Arc<Certificate>> {
+    all().values().filter_map(Weak::upgrade).collect()
+}
+
+/// The certificate with an identifier.
+pub(crate) fn find(id: &str) -> Option<Arc<Certificate>> {
+    all().get(id).and_then(Weak::upgrade)
+}
+
+/// What is to be told about all certificates, by their identifiers.
+pub fn views() -> Vec<(String, View)> {
+    known().iter().map(|certificate| (certificate.id.clone(), certificate.view())).collect()
+}
+
+/// Which of two certificates in PEM is the newer one; the same on all nodes.
+pub(crate) fn order(one: &str, other: &str) -> Ordering {
+    let age = |text: &str| {
+        let chain = certificates_from_pem(text.as_bytes()).ok()?;
+        let first = chain.first()?;
+        Some((x509::validity(first)?.0, sha256(&[first])))
+    };
+    age(one).cmp(&age(other))
 }
 
 impl Certificate {
@@ -133,8 +173,8 @@ impl Certificate {
         }
         known.retain(|_, certificate| certificate.strong_count() > 0);
         let (issuer, names) = (config.name.clone(), names.clone());
-        let (issued, own) = (Arc::default(), Mutex::default());
-        let certificate = Arc::new(Self { id, issuer, names, kind, issued, own });
+        let (issued, own, news) = (Arc::default(), Mutex::default(), Notify::new());
+        let certificate = Arc::new(Self { id, issuer, names, kind, issued, own, news });
         known.insert(certificate.id.clone(), Arc::downgrade(&certificate));
         drop(known);
         if SERVES.load(Relaxed) {
@@ -182,9 +222,16 @@ impl Certificate {
         format!("{}.pem", self.id)
     }
 
-    /// Reads it from its file.
+    /// The name of the file of an order under way.
+    pub(crate) fn order_file(&self) -> String {
+        format!("{}.order", self.id)
+    }
+
+    /// Reads it from its file, and an order that was under way.
     fn restore(&self, config: &IssuerConfig) {
         let Some(folder) = &config.state else { return };
+        let pending = state::read(&folder.join(self.order_file())).ok().flatten();
+        self.own().pending = pending.and_then(|content| Pending::from_bytes(&content));
         let path = folder.join(self.file());
         let issuer = Issuer::of(&self.issuer);
         let read = match state::read(&path) {
@@ -224,11 +271,65 @@ impl Certificate {
         let chain = key.chain().iter().map(|der| x509::pem(der)).collect();
         let own_key = sections(text, "PRIVATE KEY-----");
         let pem = Pem { chain, key: own_key, valid, renewal_id };
+        pair::note_certificate(&self.id, &pem.text());
         self.issued.set(key);
         let mut own = self.own();
         own.pem = Some(Arc::new(pem));
         own.status = Status::Ready;
         Ok(())
+    }
+
+    /// Puts a certificate of another node in force. The duty writes it to its file.
+    pub(crate) fn adopt(&self, text: &str) {
+        let issuer = Issuer::of(&self.issuer);
+        match self.install(text) {
+            Ok(()) => {
+                self.own().is_unsaved = true;
+                issuer
+                    .log(Level::Notice, &format!("{}: a certificate of another node", self.names));
+                self.wake();
+            }
+            Err(error) => issuer.log(Level::Error, &format!("from another node: {error}")),
+        }
+    }
+
+    /// Wakes the duty.
+    pub(crate) fn wake(&self) {
+        self.news.notify_one();
+    }
+
+    /// Waits until the duty is woken.
+    pub(crate) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// The certificate in force, if it is not in its file yet.
+    pub(crate) fn unsaved(&self) -> Option<Arc<Pem>> {
+        let own = self.own();
+        own.pem.clone().filter(|_| own.is_unsaved)
+    }
+
+    /// Notes whether the certificate in force is in its file.
+    pub(crate) fn set_unsaved(&self, is_unsaved: bool) {
+        self.own().is_unsaved = is_unsaved;
+    }
+
+    /// The order under way.
+    pub(crate) fn pending(&self) -> Option<Pending> {
+        self.own().pending.clone()
+    }
+
+    pub(crate) fn set_pending(&self, pending: Option<Pending>) {
+        self.own().pending = pending;
+    }
+
+    /// Notes whether another node orders.
+    pub(crate) fn leave_to_others(&self, is_elsewhere: bool) {
+        let mut own = self.own();
+        own.is_elsewhere = is_elsewhere;
+        if is_elsewhere {
+            own.next = None;
+        }
     }
 
     /// Notes when it is ordered or renewed next.
@@ -267,6 +368,7 @@ impl Certificate {
             status: own.status.clone(),
             next: own.next,
             valid: own.pem.as_ref().map(|pem| pem.valid),
+            is_elsewhere: own.is_elsewhere,
             orders: own.orders,
             failures: own.failures,
         }

@@ -11,10 +11,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 use weir_engine::clock;
 use weir_engine::duty::{Duty, Plans};
 use weir_engine::error_log::Level;
+use weir_upstream::shared_turn;
 
+use crate::account;
 use crate::error::{AcmeError, Scope};
 use crate::issuer::{Resolving, Wanted, at};
 use crate::order;
@@ -57,6 +60,8 @@ struct Keeper {
     asks: clock::Instant,
     /// Not to be ordered before.
     rests: clock::Instant,
+    /// Whether this node orders, or another one for all.
+    is_ours: watch::Receiver<bool>,
 }
 
 /// Counts the certificates of an issuer.
@@ -81,8 +86,9 @@ async fn keep(mut plans: Plans<Plan>) {
     let spread = u32::try_from(counted.0.certificates.load(Relaxed)).unwrap_or(u32::MAX);
     let now = clock::now();
     let asks = now + SPREAD.saturating_mul(spread).mul_f64(fastrand::f64());
+    let is_ours = shared_turn::watch();
     let (failures, share, window) = (0, fastrand::f64(), None);
-    let mut keeper = Keeper { plans, plan, failures, share, window, asks, rests: now };
+    let mut keeper = Keeper { plans, plan, failures, share, window, asks, rests: now, is_ours };
     loop {
         keeper.turn().await;
     }
@@ -98,6 +104,13 @@ impl Keeper {
     /// Does what is next, or waits for it.
     async fn turn(&mut self) {
         let Wanted { certificate, issuer, .. } = self.plan.wanted.clone();
+        account::take_over(&issuer, &self.plan.wanted.config).await;
+        self.save_what_came().await;
+        let is_ours = *self.is_ours.borrow_and_update();
+        certificate.leave_to_others(!is_ours);
+        if !is_ours {
+            return self.wait(LONGEST_SLEEP).await;
+        }
         let rest = self.rests.since(clock::now());
         if !rest.is_zero() {
             return self.wait(rest).await;
@@ -120,14 +133,27 @@ impl Keeper {
         self.wait(left.min(asks)).await;
     }
 
+    /// Writes the certificate of another node to its file.
+    async fn save_what_came(&self) {
+        let Wanted { certificate, issuer, config } = &self.plan.wanted;
+        if let Some(pem) = certificate.unsaved() {
+            certificate.set_unsaved(false);
+            state::save(issuer, config, &certificate.file(), pem.text()).await;
+        }
+    }
+
     /// Waits, but not over a change of what concerns the certificate: a reload may have mended what
     /// has failed.
     async fn wait(&mut self, time: Duration) {
         let mut deadline = weir_engine::Deadline::new();
         deadline.after(time.min(LONGEST_SLEEP));
         loop {
+            let certificate = Arc::clone(&self.plan.wanted.certificate);
             tokio::select! {
                 () = deadline.wait() => return,
+                () = certificate.news() => return,
+                // The sender lives as long as the process.
+                _ = self.is_ours.changed() => return,
                 () = self.plans.changed() => {}
             }
             let before = std::mem::replace(&mut self.plan, self.plans.current());
@@ -177,10 +203,21 @@ impl Keeper {
             session.log_in().await?;
             issued = order::order(&mut session, &plan.wanted, replaces.as_deref()).await;
         }
-        let text = issued?;
-        certificate.install(&text)?;
-        state::save(issuer, config, &certificate.file(), text).await;
-        Ok(true)
+        let text = match issued {
+            Ok(text) => text,
+            Err(error) => {
+                if error.ends_order {
+                    order::end(&plan.wanted).await;
+                }
+                return Err(error);
+            }
+        };
+        let installed = certificate.install(&text);
+        if installed.is_ok() {
+            state::save(issuer, config, &certificate.file(), text).await;
+        }
+        order::end(&plan.wanted).await;
+        installed.map(|()| true)
     }
 
     fn succeed(&mut self, plan: &Plan) {

@@ -13,6 +13,8 @@ pub(crate) struct AcmeError {
     pub(crate) scope: Scope,
     /// The type of the authority's problem document, without its prefix.
     pub(crate) problem: Option<String>,
+    /// Whether the order has come to a bad end, so that another one is needed.
+    pub(crate) ends_order: bool,
 }
 
 /// What a failure concerns.
@@ -27,7 +29,8 @@ pub(crate) enum Scope {
 impl AcmeError {
     /// A failure of one certificate.
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), wait: None, scope: Scope::Certificate, problem: None }
+        let (wait, problem, ends_order) = (None, None, false);
+        Self { what: what.into(), wait, scope: Scope::Certificate, problem, ends_order }
     }
 
     /// A failure of the whole issuer.

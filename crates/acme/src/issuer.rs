@@ -2,18 +2,19 @@
 //! reloads.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use weir_engine::clock::{self, Instant};
 use weir_engine::error_log::{Level, process_log};
-use weir_upstream::Resolver;
+use weir_upstream::{Resolver, shared_turn};
 
 use crate::account::AccountKept;
 use crate::certificate::Certificate;
 use crate::error::AcmeError;
+use crate::pair::{self, Told};
 use crate::renewal;
 use crate::settings::IssuerConfig;
 
@@ -44,6 +45,10 @@ pub struct Issuer {
     pub(crate) account: tokio::sync::Mutex<Option<AccountKept>>,
     pub(crate) turns: Semaphore,
     gate: Mutex<Gate>,
+    /// The account, as all nodes have it.
+    told: Mutex<Option<Told>>,
+    /// Whether another node has brought the account since the duties have looked.
+    has_other: AtomicBool,
     /// The authority's clock less ours, in seconds; 0 while they agree.
     skew: AtomicI64,
     /// The number of certificates that it was asked for, so that questions are spread.
@@ -76,11 +81,54 @@ impl Issuer {
             account: tokio::sync::Mutex::default(),
             turns: Semaphore::new(MOST_ORDERS),
             gate: Mutex::default(),
+            told: Mutex::default(),
+            has_other: AtomicBool::new(false),
             skew: AtomicI64::new(0),
             certificates: AtomicUsize::new(0),
         });
         all.insert(name.to_owned(), Arc::downgrade(&issuer));
         issuer
+    }
+
+    /// All issuers.
+    pub(crate) fn known() -> Vec<Arc<Self>> {
+        let all = ISSUERS.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The account, as all nodes have it.
+    pub(crate) fn told(&self) -> Option<Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the account in use, and tells the other nodes.
+    pub(crate) fn tell(&self, told: Told) {
+        pair::note_account(&self.name, &told);
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+
+    /// Takes over the account of another node. Returns whether it is another one than before.
+    pub(crate) fn take_over(&self, theirs: Told) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_ref() == Some(&theirs) || (told.is_some() && shared_turn::is_ours()) {
+            // Who orders goes on with what is in use.
+            return false;
+        }
+        *told = Some(theirs);
+        self.has_other.store(true, Relaxed);
+        true
+    }
+
+    /// The account that another node has brought since the last time.
+    pub(crate) fn taken_over(&self) -> Option<Told> {
+        if !self.has_other.swap(false, Relaxed) {
+            return None;
+        }
+        self.told()
     }
 
     /// Logs about the issuer.

@@ -25,6 +25,7 @@ mod identifier;
 mod issuer;
 mod jws;
 mod order;
+mod pair;
 mod renewal;
 mod session;
 pub mod settings;

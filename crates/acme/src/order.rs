@@ -7,14 +7,17 @@ use weir_engine::error_log::Level;
 use weir_engine::event_loop::on_a_thread;
 use weir_engine::timer;
 use weir_engine::tls::{PrivateKey, certificates_from_pem, signing_request, x509};
+use weir_upstream::shared_records;
 
 use crate::Wanted;
 use crate::answers::{self, Given};
-use crate::error::AcmeError;
+use crate::error::{AcmeError, Scope};
 use crate::hook::{self, Presented};
 use crate::identifier::is_address;
 use crate::jws::encode;
+use crate::pair::{self, Pending};
 use crate::session::{Answer, Session, problem};
+use crate::state;
 use crate::url::AcmeUrl;
 
 /// The pauses between questions whether something is done: the first, and the longest. An authority
@@ -27,6 +30,9 @@ const LONGEST_ASKED: Duration = Duration::from_secs(120);
 
 /// The time that an authority has to check a name, or to issue a certificate.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The time in which the other nodes of a pair learn the answers, which the authority may ask there.
+const TELLING: Duration = Duration::from_millis(500);
 
 /// The most chains that are looked at for `preferred_chain`.
 const MOST_CHAINS: usize = 8;
@@ -49,18 +55,30 @@ pub(crate) async fn order(
 ) -> Result<String, AcmeError> {
     let certificate = &wanted.certificate;
     let kind = certificate.kind();
-    let key = on_a_thread(move || PrivateKey::generate(kind)).await;
-    let key = key.map_err(|_| AcmeError::new("no key could be made"))?;
-    let key = key.map_err(|error| AcmeError::new(error.to_string()))?;
-
-    let (url, mut order) = begin(session, wanted, replaces).await?;
+    let (key, url, mut order) = match resume(session, wanted).await? {
+        Some(resumed) => resumed,
+        None => {
+            let key = on_a_thread(move || PrivateKey::generate(kind)).await;
+            let key = key.map_err(|_| AcmeError::new("no key could be made"))?;
+            let key = key.map_err(|error| AcmeError::new(error.to_string()))?;
+            let (url, order) = begin(session, wanted, replaces).await?;
+            keep(wanted, Pending { url: url.to_string(), key: key.to_pem() }).await;
+            (key, url, order)
+        }
+    };
     let mut proofs = Vec::new();
     let mut checks = Vec::new();
     for name in texts(&order.value, "authorizations")? {
         checks.extend(prove(session, wanted, &name, &mut proofs).await?);
     }
+    if !checks.is_empty() && shared_records::has_mirror() {
+        timer::sleep(TELLING).await;
+    }
+    for challenge in checks.iter().filter_map(|check| check.challenge.as_ref()) {
+        session.post(challenge, "{}").await?;
+    }
     for check in &checks {
-        checked(session, check).await?;
+        checked(session, &check.authorization).await?;
     }
     order = until(session, &url, order, &["ready", "valid", "processing"]).await?;
     if status(&order.value) == "ready" {
@@ -70,12 +88,68 @@ pub(crate) async fn order(
         let request = request.map_err(|error| AcmeError::new(error.to_string()))?;
         let finalize = link(&order.value, "finalize")?;
         let wish = json!({ "csr": encode(request) }).to_string();
-        order = session.post(&finalize, &wish).await?;
+        order = match session.post(&finalize, &wish).await {
+            // The node whose order this was has come first.
+            Err(error) if error.is("orderNotReady") => session.fetch(&url).await?,
+            finalized => finalized.map_err(ending)?,
+        };
     }
     drop(proofs);
     order = until(session, &url, order, &["valid"]).await?;
     let chain = chain(session, &link(&order.value, "certificate")?).await?;
     Ok(key.to_pem() + &chain)
+}
+
+/// The order that was under way when a worker was killed, or on the node that ordered before this
+/// one: authorities limit orders. `None` if there is none that can go on.
+async fn resume(
+    session: &mut Session<'_>,
+    wanted: &Wanted,
+) -> Result<Option<(PrivateKey, AcmeUrl, Answer)>, AcmeError> {
+    let certificate = &wanted.certificate;
+    let Some(pending) = certificate.pending() else { return Ok(None) };
+    let is_done = certificate.pem().is_some_and(|pem| pem.key == pending.key);
+    let key = PrivateKey::from_pem(pending.key.as_bytes());
+    let (false, Ok(key), Some(url)) = (is_done, key, AcmeUrl::parse(&pending.url)) else {
+        return Ok(None);
+    };
+    match session.fetch(&url).await {
+        Ok(order)
+            if ["pending", "ready", "processing", "valid"].contains(&status(&order.value)) =>
+        {
+            let what = format!("{}: the order {url} goes on", certificate.names());
+            wanted.issuer.log(Level::Notice, &what);
+            Ok(Some((key, url, order)))
+        }
+        // The authority does not know it, or it has ended.
+        Err(error) if error.problem.is_none() && error.scope == Scope::Issuer => Err(error),
+        Ok(_) | Err(_) => Ok(None),
+    }
+}
+
+/// Keeps an order, for this node and the others.
+async fn keep(wanted: &Wanted, pending: Pending) {
+    let Wanted { certificate, issuer, config } = wanted;
+    pair::note_order(certificate.id(), Some(&pending));
+    let text = String::from_utf8_lossy(&pending.to_bytes()).into_owned();
+    certificate.set_pending(Some(pending));
+    state::save(issuer, config, &certificate.order_file(), text).await;
+}
+
+/// Forgets an order that has come to its end.
+pub(crate) async fn end(wanted: &Wanted) {
+    let Wanted { certificate, config, .. } = wanted;
+    if certificate.pending().is_some() {
+        certificate.set_pending(None);
+        pair::note_order(certificate.id(), None);
+        state::remove(config, &certificate.order_file()).await;
+    }
+}
+
+/// A failure after which only another order helps, unless the authority only wants to wait.
+fn ending(error: AcmeError) -> AcmeError {
+    let waits = error.problem.is_none() || error.is("rateLimited") || error.is("serverInternal");
+    AcmeError { ends_order: !waits, ..error }
 }
 
 /// Places the order. Returns its URL.
@@ -123,14 +197,21 @@ async fn begin(
     Ok((own, placed))
 }
 
-/// Answers the question about one name. Returns the URL of the authorization, which the authority
-/// checks from now on; none if it has been checked already.
+/// A name that the authority checks.
+struct Check {
+    authorization: AcmeUrl,
+    /// Where the authority is told to begin; `None` if it has begun.
+    challenge: Option<AcmeUrl>,
+}
+
+/// Answers the question about one name. Returns what is to be checked; none if it has been checked
+/// already.
 async fn prove(
     session: &mut Session<'_>,
     wanted: &Wanted,
     authorization: &str,
     proofs: &mut Vec<Proof>,
-) -> Result<Option<AcmeUrl>, AcmeError> {
+) -> Result<Option<Check>, AcmeError> {
     let url = parse(authorization)?;
     let answer = session.fetch(&url).await?;
     if status(&answer.value) == "valid" {
@@ -159,8 +240,10 @@ async fn prove(
         }
         _ => Proof::Presented(hook::present(&wanted.config, &name, &words).await?),
     });
-    session.post(&link(challenge, "url")?, "{}").await?;
-    Ok(Some(url))
+    // An order that goes on may be checked already.
+    let has_begun = challenge.get("status").and_then(Value::as_str) == Some("processing");
+    let challenge = if has_begun { None } else { Some(link(challenge, "url")?) };
+    Ok(Some(Check { authorization: url, challenge }))
 }
 
 /// A token as RFC 8555 section 8.1 wants it: it becomes part of a path.
@@ -213,7 +296,8 @@ fn refused(value: &Value, state: &str) -> AcmeError {
     let found = found.filter_map(problem).next();
     let of = name.map(|name| format!(" {name}")).unwrap_or_default();
     let why = found.map_or_else(|| format!("the state is \"{state}\""), |error| error.what);
-    AcmeError::new(format!("the authority refuses{of}: {why}"))
+    let ends_order = true;
+    AcmeError { ends_order, ..AcmeError::new(format!("the authority refuses{of}: {why}")) }
 }
 
 /// The chain of an order, or the preferred one of several.

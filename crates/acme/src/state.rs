@@ -5,6 +5,7 @@
 //!   account.key      the account's private key
 //!   account.url      the account's URL, that of the directory, and the contacts, line by line
 //!   NAME-HASH.pem    a certificate's key, and its chain
+//!   NAME-HASH.order  the URL and the key of an order under way, in JSON
 //! ```
 
 use std::fs::File;
@@ -52,9 +53,15 @@ pub(crate) async fn load(issuer: &Issuer, config: &IssuerConfig, name: &str) -> 
     })
 }
 
-/// Writes a file. What cannot be written is logged, and in force until the process ends.
-pub(crate) async fn save(issuer: &Issuer, config: &IssuerConfig, name: &str, content: String) {
-    let Some(folder) = config.state.clone() else { return };
+/// Writes a file, if there is a directory. What cannot be written is logged, and in force until the
+/// process ends. Returns whether it was written.
+pub(crate) async fn save(
+    issuer: &Issuer,
+    config: &IssuerConfig,
+    name: &str,
+    content: String,
+) -> bool {
+    let Some(folder) = config.state.clone() else { return true };
     let path = folder.join(name);
     let shown = path.display().to_string();
     let write = move || temp_file::replace_as(&path, MODE, content.as_bytes());
@@ -62,5 +69,14 @@ pub(crate) async fn save(issuer: &Issuer, config: &IssuerConfig, name: &str, con
         let call = format!("writing \"{shown}\" failed");
         let what = format!("{}; it is kept until the worker ends", Failed(&call, &error));
         issuer.log(Level::Error, &what);
+        return false;
     }
+    true
+}
+
+/// Removes a file that may be there.
+pub(crate) async fn remove(config: &IssuerConfig, name: &str) {
+    let Some(path) = config.state.as_ref().map(|folder| folder.join(name)) else { return };
+    // One that stays is harmless: the authority is asked about the order in it.
+    let _ = on_a_thread(move || std::fs::remove_file(path)).await;
 }

@@ -19,12 +19,14 @@ use weir_engine::error_log::{Seldom, process_log};
 use weir_engine::{Level, clock, timer};
 use weir_upstream::shared_news::news;
 use weir_upstream::shared_records::{self, Noting, Owner, Theme};
+use weir_upstream::shared_turn;
 
 use crate::SharedLimits;
 use crate::link::{Class as Queue, Event, Hub, SendError, identities};
 use crate::mirror::{
     Class, Durable, Effect, Key, Kind, Mirror, Name, Outcome, Proposed, View, Weight, limits,
 };
+use crate::readiness::{self, Slot};
 use inbox::{Beginning, beginning, told};
 use ticket_keys::TicketKeys;
 
@@ -42,6 +44,9 @@ const AT_ONCE: usize = 64;
 /// The pause between two ticks in which nothing is to be done but to notice what takes too long.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// The time after a start in which it is nobody's turn: what other nodes have comes first.
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// The limit of requests that the master has not taken: the mirror has one check and one change
 /// under way, so there are never more.
 const MOST_UNASKED: usize = 64;
@@ -56,6 +61,8 @@ pub struct MirrorPlan {
     pub nodes: Vec<Name>,
     /// Passes a question to the master; `None` if configurations are not mirrored.
     pub master: Option<Master>,
+    /// Whether the block has addresses, whose holder does what is done once for all nodes.
+    pub has_addresses: bool,
 }
 
 /// A way to the master. `WouldBlock` says that it takes nothing at present.
@@ -69,6 +76,7 @@ impl fmt::Debug for MirrorPlan {
 
 /// The duty.
 pub fn duty(plan: MirrorPlan) -> Duty {
+    shared_turn::expect();
     Duty::planned("keep the mirror".to_owned(), plan, keep)
 }
 
@@ -81,6 +89,7 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
         let pair = identity.as_ref().map(|identity| identity.pair).unwrap_or_default();
         let me = identity.and_then(|identity| Name::new(&identity.name));
         let me = me.filter(|me| plan.nodes.contains(me));
+        let is_unlinked = me.is_none();
         // The master tells first what is durable.
         let begin = match &plan.master {
             Some(_) => beginning().filter(|(name, _)| Some(name) == me.as_ref()),
@@ -101,6 +110,14 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
                 None => while !matches!(told().await, Tell::Begin { .. }) {},
             }
         };
+        let alone = async {
+            // The identity may be on its way.
+            timer::sleep(SETTLING).await;
+            if is_unlinked {
+                shared_turn::set(true);
+            }
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             () = plans.changed() => {}
             changed = identities.changed() => {
@@ -109,6 +126,7 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
                 }
             }
             () = running => carrier = None,
+            () = alone => {}
         }
     }
 }
@@ -296,6 +314,17 @@ impl Carrier {
         }
         self.mirror.handle_tick(now);
         self.ticket_keys.tick(&mut self.mirror);
+        shared_turn::set(now >= SETTLING && self.leads());
+    }
+
+    /// Whether this node does what is done once for all: it holds the first group of addresses, or
+    /// without addresses is the first by name of the nodes that see each other.
+    fn leads(&self) -> bool {
+        if !self.plan.has_addresses {
+            return self.connected.iter().all(|node| self.me < *node);
+        }
+        let said = readiness::own().and_then(Slot::guard_says);
+        said.and_then(|said| said.groups.first().map(|group| group.holds)).unwrap_or(false)
     }
 
     fn put(&mut self, theme: Theme, key: &[u8], value: Option<Vec<u8>>) {
@@ -481,6 +510,7 @@ fn kind_of(theme: Theme) -> Kind {
         Theme::Servers => Kind::Servers,
         Theme::Sticky => Kind::Sticky,
         Theme::Health => Kind::Health,
+        Theme::Acme => Kind::Acme,
     }
 }
 

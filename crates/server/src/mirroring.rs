@@ -138,7 +138,11 @@ pub(crate) fn plan(ha: &Ha, block: &Block, reports: &Arc<OwnedFd>) -> MirrorPlan
     let nodes = block.nodes.iter().filter_map(|(name, _)| Name::new(name)).collect();
     let reports = Arc::clone(reports);
     let master: carrier::Master = Arc::new(move |ask: &Ask| channel::send_ask(&reports, ask));
-    MirrorPlan { nodes, master: Some(master).filter(|_| ha.mirror) }
+    MirrorPlan {
+        nodes,
+        master: Some(master).filter(|_| ha.mirror),
+        has_addresses: !ha.addresses.is_empty(),
+    }
 }
 
 /// The identity of this node, if its configuration is mirrored.

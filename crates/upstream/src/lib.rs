@@ -70,6 +70,7 @@ mod shared_groups;
 pub mod shared_news;
 pub mod shared_records;
 pub mod shared_servers;
+pub mod shared_turn;
 pub mod shared_zone;
 mod slow_start;
 mod sticky;

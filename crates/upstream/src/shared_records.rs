@@ -30,11 +30,15 @@ pub enum Theme {
     /// What a node has found out about the servers of a group. The key is the group; in
     /// [`Owner::apply`], the node that has found it out and a NUL come first.
     Health,
+    /// Certificates that are ordered by ACME, with their keys, accounts, orders and answers to
+    /// authorities. The key is the kind, a NUL and a name.
+    Acme,
 }
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Keyval, Self::Servers, Self::Sticky, Self::Health];
+    pub const ALL: [Self; 5] =
+        [Self::Keyval, Self::Servers, Self::Sticky, Self::Health, Self::Acme];
 }
 
 /// The part of the program that has the records of a theme.

@@ -16,7 +16,7 @@ fn a_proposal_passes_no_node_by_that_is_connected() {
             noted.lock().unwrap().push(format!("{ask:?}"));
             Ok(())
         });
-        let plan = MirrorPlan { nodes: names.to_vec(), master: Some(master) };
+        let plan = MirrorPlan { nodes: names.to_vec(), master: Some(master), has_addresses: false };
         let mut carrier = Carrier::new((names[0].clone(), None), [0; 16], Arc::new(plan));
         let bytes: Arc<[u8]> = Arc::from(&b"a set"[..]);
         tell(Tell::Propose { number: 1, digest: [1; 32], signature: vec![1], bytes });
@@ -48,7 +48,8 @@ impl Owner for Empty {
 #[test]
 fn what_an_owner_has_is_later_than_what_it_noted() {
     shared_records::set_owner(Theme::Sticky, &Empty);
-    let plan = MirrorPlan { nodes: vec![Name::new("a").unwrap()], master: None };
+    let plan =
+        MirrorPlan { nodes: vec![Name::new("a").unwrap()], master: None, has_addresses: false };
     let mut carrier = Carrier::new((Name::new("a").unwrap(), None), [0; 16], Arc::new(plan));
     block_on(async {
         carrier.tick();

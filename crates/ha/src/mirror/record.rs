@@ -20,6 +20,9 @@ pub enum Kind {
     /// A key of session tickets. The key is its number, eight bytes, big-endian, and the node that
     /// made it; the value the key, 80 bytes.
     TicketKey,
+    /// What nodes have in common about certificates that are ordered by ACME. Key and value are
+    /// those of the crate `acme`.
+    Acme,
     /// The ticket keys that a node has, and the age of the newest. Of its owner.
     TicketsHeld,
     /// What a node's own checks found about a group, and agents said to it. Of its owner; the key
@@ -37,6 +40,7 @@ impl Kind {
             Self::Keyval => 2,
             Self::Sticky => 3,
             Self::TicketKey => 4,
+            Self::Acme => 5,
             Self::TicketsHeld => 128,
             Self::Health => 129,
             Self::Other(number) => number,
@@ -50,6 +54,7 @@ impl Kind {
             2 => Self::Keyval,
             3 => Self::Sticky,
             4 => Self::TicketKey,
+            5 => Self::Acme,
             128 => Self::TicketsHeld,
             129 => Self::Health,
             other => Self::Other(other),
