@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 
 use super::authority::Authority;
 use super::{kept, serial, shown, wait_for};
-use crate::harness::{Pebble, Server, Setup, is_nginx, run, until, until_some};
+use crate::harness::{
+    Pebble, Server, Setup, Signal, children, is_nginx, run, send_signal, until, until_some,
+};
 
 const CONF: &str = "
     acme_issuer ca { %ca% %more% }
@@ -206,4 +208,71 @@ fn an_authority_must_show_the_right_certificate() {
         (count > 0).then_some(count)
     });
     assert_eq!(told, 1);
+}
+
+/// A worker that is killed in the middle of an order leaves it to the next one; a reload meanwhile
+/// leaves it alone.
+#[test]
+fn an_order_goes_on_after_a_killed_worker() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    authority.state.is_processing.store(true, Ordering::SeqCst);
+    let server = server(&authority).alerts_expected().start();
+    until("the order's file", || {
+        let files = std::fs::read_dir(server.directory().join("acme_ca"));
+        files.unwrap().any(|file| file.unwrap().path().extension().is_some_and(|it| it == "order"))
+    });
+    until("the request", || authority.issued() == 1);
+    server.reload_http(&CONF.replace("%more%", ""));
+    let worker = children(server.pid())[0];
+    send_signal(worker, Signal::KILL);
+    server.wait_log("a.test: the order http://");
+    authority.state.is_processing.store(false, Ordering::SeqCst);
+    wait_for(&server, server.port("port"), "a.test");
+    assert_eq!((authority.orders(), authority.issued()), (1, 1));
+    until("no file of the order", || {
+        let mut files = std::fs::read_dir(server.directory().join("acme_ca")).unwrap();
+        files.all(|file| file.unwrap().path().extension().is_none_or(|it| it != "order"))
+    });
+}
+
+/// The API and the metrics tell what failed, and when it is tried again.
+#[test]
+fn the_api_shows_certificates_and_failures() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    *authority.state.refusals.lock().unwrap() = vec![(403, "", "rejectedIdentifier")];
+    let conf = CONF.replace(
+        "return 200 plain;",
+        "location /api { api write=on; } location /metrics { prometheus; }",
+    );
+    let server = Server::http(&conf).set("ca", authority.lines()).set("more", "").start();
+    let get = |target: &str| {
+        crate::harness::Client::connect(server.address("portplain")).get(target).text()
+    };
+    let shown = || -> serde_json::Value {
+        let all: serde_json::Value =
+            serde_json::from_str(&get("/api/9/http/acme_certificates")).unwrap();
+        all.as_object().unwrap().values().next().unwrap().clone()
+    };
+    until("the failure", || shown()["state"] == "failed");
+    let failed = shown();
+    assert!(failed["fault"].as_str().unwrap().contains("rejectedIdentifier"), "{failed}");
+    assert!(failed["next_try"].is_string() && failed["fault_at"].is_string(), "{failed}");
+    assert_eq!((&failed["tries"], &failed["names"][0]), (&1.into(), &"a.test".into()));
+    let metrics = get("/metrics");
+    assert!(metrics.contains("weir_acme_failing{"), "{metrics}");
+    assert!(!get("/api/9/certificates").contains("acme:a.test-"));
+    server.reload_http(&conf.replace("%more%", "contact other@a.test;"));
+    until("the certificate", || shown()["state"] == "valid");
+    let valid = shown();
+    assert!(valid["not_after"].is_string() && valid["renew_at"].is_string(), "{valid}");
+    assert_eq!((&valid["tries"], valid.get("fault")), (&0.into(), None));
+    assert!(get("/api/9/certificates").contains("acme:a.test-"));
+    let metrics = get("/metrics");
+    assert!(metrics.contains("weir_certificate_not_after_timestamp_seconds{file=\"acme:a.test-"));
 }

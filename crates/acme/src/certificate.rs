@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
+use weir_engine::clock;
 use weir_engine::digest::sha256;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
@@ -49,6 +50,10 @@ struct Own {
     is_elsewhere: bool,
     orders: u64,
     failures: u64,
+    /// Those since the last success.
+    tries: u64,
+    /// The time of the last one, in seconds since 1970.
+    failed_at: i64,
 }
 
 /// A certificate as text.
@@ -111,6 +116,12 @@ pub struct View {
     pub orders: u64,
     /// The attempts that failed.
     pub failures: u64,
+    /// The attempts that failed since the last success.
+    pub tries: u64,
+    /// When the last one failed, in seconds since 1970.
+    pub failed_at: i64,
+    /// The chain and the key in force.
+    pub pem: Option<Arc<Pem>>,
 }
 
 /// The certificates by id.
@@ -276,6 +287,7 @@ impl Certificate {
         let mut own = self.own();
         own.pem = Some(Arc::new(pem));
         own.status = Status::Ready;
+        own.tries = 0;
         Ok(())
     }
 
@@ -355,6 +367,8 @@ impl Certificate {
         let is_new = own.status != failed;
         (own.status, own.next) = (failed, Some(next));
         own.failures += 1;
+        own.tries += 1;
+        own.failed_at = clock::wall_secs();
         is_new
     }
 
@@ -371,6 +385,9 @@ impl Certificate {
             is_elsewhere: own.is_elsewhere,
             orders: own.orders,
             failures: own.failures,
+            tries: own.tries,
+            failed_at: own.failed_at,
+            pem: own.pem.clone(),
         }
     }
 }

@@ -32,7 +32,7 @@ pub mod settings;
 mod state;
 mod url;
 
-pub use certificate::{Certificate, Pem, View};
+pub use certificate::{Certificate, Pem, Status, View};
 pub use duty::duty;
 pub use identifier::{Identifiers, MOST_NAMES, NameError};
 pub use issuer::{Issuer, Resolving, Wanted};

@@ -31,7 +31,7 @@ const LONGEST_ASKED: Duration = Duration::from_secs(120);
 /// The time that an authority has to check a name, or to issue a certificate.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The time in which the other nodes of a pair learn the answers, which the authority may ask there.
+/// The time in which the other nodes of a pair learn the answers: the authority may ask there.
 const TELLING: Duration = Duration::from_millis(500);
 
 /// The most chains that are looked at for `preferred_chain`.

@@ -19,20 +19,19 @@ use weir_engine::error_log::{Seldom, process_log};
 use weir_engine::{Level, clock, timer};
 use weir_upstream::shared_news::news;
 use weir_upstream::shared_records::{self, Noting, Owner, Theme};
-use weir_upstream::shared_turn;
 
 use crate::SharedLimits;
 use crate::link::{Class as Queue, Event, Hub, SendError, identities};
 use crate::mirror::{
-    Class, Durable, Effect, Key, Kind, Mirror, Name, Outcome, Proposed, View, Weight, limits,
+    Class, Durable, Effect, Key, Kind, Mirror, Name, Proposed, View, Weight, limits,
 };
-use crate::readiness::{self, Slot};
 use inbox::{Beginning, beginning, told};
 use ticket_keys::TicketKeys;
 
 pub mod host;
 mod inbox;
 mod ticket_keys;
+mod turn;
 
 pub use host::{Ask, Tell};
 pub use inbox::tell;
@@ -43,9 +42,6 @@ const AT_ONCE: usize = 64;
 
 /// The pause between two ticks in which nothing is to be done but to notice what takes too long.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// The time after a start in which it is nobody's turn: what other nodes have comes first.
-const SETTLING: Duration = Duration::from_secs(3);
 
 /// The limit of requests that the master has not taken: the mirror has one check and one change
 /// under way, so there are never more.
@@ -76,7 +72,7 @@ impl fmt::Debug for MirrorPlan {
 
 /// The duty.
 pub fn duty(plan: MirrorPlan) -> Duty {
-    shared_turn::expect();
+    turn::expect();
     Duty::planned("keep the mirror".to_owned(), plan, keep)
 }
 
@@ -110,14 +106,6 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
                 None => while !matches!(told().await, Tell::Begin { .. }) {},
             }
         };
-        let alone = async {
-            // The identity may be on its way.
-            timer::sleep(SETTLING).await;
-            if is_unlinked {
-                shared_turn::set(true);
-            }
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
             () = plans.changed() => {}
             changed = identities.changed() => {
@@ -126,7 +114,7 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
                 }
             }
             () = running => carrier = None,
-            () = alone => {}
+            () = turn::alone(is_unlinked) => {}
         }
     }
 }
@@ -314,17 +302,7 @@ impl Carrier {
         }
         self.mirror.handle_tick(now);
         self.ticket_keys.tick(&mut self.mirror);
-        shared_turn::set(now >= SETTLING && self.leads());
-    }
-
-    /// Whether this node does what is done once for all: it holds the first group of addresses, or
-    /// without addresses is the first by name of the nodes that see each other.
-    fn leads(&self) -> bool {
-        if !self.plan.has_addresses {
-            return self.connected.iter().all(|node| self.me < *node);
-        }
-        let said = readiness::own().and_then(Slot::guard_says);
-        said.and_then(|said| said.groups.first().map(|group| group.holds)).unwrap_or(false)
+        turn::decide(now, &self.me, &self.connected, self.plan.has_addresses);
     }
 
     fn put(&mut self, theme: Theme, key: &[u8], value: Option<Vec<u8>>) {
@@ -415,7 +393,7 @@ impl Carrier {
 
     /// Asks the master, after what it has not taken yet.
     fn ask(&mut self, effect: Effect) {
-        if let Some(ask) = question(effect) {
+        if let Some(ask) = host::question(effect) {
             self.unasked.push_back(ask);
             self.ask_again();
         }
@@ -487,21 +465,6 @@ fn restored((state, bytes): (Vec<u8>, Arc<[u8]>)) -> Option<(Durable, Arc<[u8]>)
             None
         }
     }
-}
-
-/// What the mirror wants of the master.
-fn question(effect: Effect) -> Option<Ask> {
-    Some(match effect {
-        Effect::Check { set, is_proposal } => Ask::Check(set, is_proposal),
-        Effect::Apply { set, state } => Ask::Apply(set, state),
-        Effect::Store { serial, state } => Ask::Store(serial, state),
-        Effect::KeepAside { loser, winner } => Ask::KeepAside(loser, winner),
-        Effect::Answer(number, outcome) => {
-            let in_force = matches!(outcome, Outcome::Acknowledged(_) | Outcome::Applied(..));
-            Ask::Answer(number, in_force, outcome.to_string())
-        }
-        _ => return None,
-    })
 }
 
 fn kind_of(theme: Theme) -> Kind {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::mirror::codec::{Malformed, Reader, Writer, cut};
 use crate::mirror::message::{read_info, write_info};
 use crate::mirror::version::{read_version, write_version};
-use crate::mirror::{Digest, Name, Proposal, Set, Version, limits};
+use crate::mirror::{Digest, Effect, Name, Outcome, Proposal, Set, Version, limits};
 
 /// The longest answer to a proposer, in bytes.
 const ANSWER: usize = 64 << 10;
@@ -200,6 +200,21 @@ pub fn fuzz(bytes: &[u8]) {
     if let Ok(tell) = Tell::decode(bytes) {
         assert_eq!(Tell::decode(&tell.encode()), Ok(tell));
     }
+}
+
+/// What the mirror wants of the master.
+pub(super) fn question(effect: Effect) -> Option<Ask> {
+    Some(match effect {
+        Effect::Check { set, is_proposal } => Ask::Check(set, is_proposal),
+        Effect::Apply { set, state } => Ask::Apply(set, state),
+        Effect::Store { serial, state } => Ask::Store(serial, state),
+        Effect::KeepAside { loser, winner } => Ask::KeepAside(loser, winner),
+        Effect::Answer(number, outcome) => {
+            let in_force = matches!(outcome, Outcome::Acknowledged(_) | Outcome::Applied(..));
+            Ask::Answer(number, in_force, outcome.to_string())
+        }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use weir_engine::duty::Duty;
 use weir_engine::error_log::{Level, process_log};
-use weir_engine::tls::x509;
+use weir_engine::tls::{certificates_from_pem, x509};
 use weir_engine::{clock, timer};
 
 use crate::snapshot::Configuration;
@@ -24,7 +24,8 @@ const MOST_NAMED: usize = 10;
 /// A certificate that servers show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
-    /// The path of its file; `data:` if the configuration has its text.
+    /// The path of its file; `data:` if the configuration has its text, `acme:` and an identifier
+    /// if it was ordered.
     pub file: String,
     /// The subject, as in `$ssl_client_s_dn`.
     pub subject: String,
@@ -45,6 +46,17 @@ static IN_FORCE: Mutex<Option<Arc<[InForce]>>> = Mutex::new(None);
 pub fn in_force() -> Arc<[InForce]> {
     let known = IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner);
     known.clone().unwrap_or_else(|| Arc::from([]))
+}
+
+/// The certificates in force, with those that were ordered by ACME: they change without a load.
+pub fn all_in_force() -> Vec<InForce> {
+    let mut all = in_force().to_vec();
+    for (id, view) in weir_acme::certificate::views() {
+        let chain = view.pem.and_then(|pem| certificates_from_pem(pem.chain.as_bytes()).ok());
+        let read = chain.and_then(|chain| read(&format!("acme:{id}"), chain.first()?));
+        all.extend(read.map(|read| InForce { servers: view.names, ..read }));
+    }
+    all
 }
 
 /// Notes the certificates of a configuration that is now in force, and warns of those that end

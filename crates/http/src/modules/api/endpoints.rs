@@ -88,6 +88,7 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("http/limit_conns", Shape::Map, zones::limit_conns).since(6),
     Endpoint::new("http/limit_conns/*", Shape::Object, zones::limit_conn).since(6)
         .delete(zones::reset_limit_conn),
+    Endpoint::new("http/acme_certificates", Shape::Map, vitals::acme_certificates).since(9),
     Endpoint::new("http/caches", Shape::Map, caches::all),
     Endpoint::new("http/caches/*", Shape::Object, caches::one).delete(caches::reset),
     Endpoint::new("http/keyvals", Shape::Map, keyvals::all),

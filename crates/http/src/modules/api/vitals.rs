@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::general::timestamp;
 use crate::certificates::in_force::{self, InForce};
 use crate::instance::{self, Reloads};
+use weir_acme::{Status, View};
 
 pub(super) fn certificates(_: &Call) -> Result<Answer, Failure> {
     let now = clock::wall_secs();
@@ -28,7 +29,45 @@ pub(super) fn certificates(_: &Call) -> Result<Answer, Failure> {
             "servers": servers,
         })
     };
-    Ok(Answer::Found(in_force::in_force().iter().map(show).collect()))
+    Ok(Answer::Found(in_force::all_in_force().iter().map(show).collect()))
+}
+
+/// Certificates that are ordered by ACME, by their identifiers.
+pub(super) fn acme_certificates(_: &Call) -> Result<Answer, Failure> {
+    let all = weir_acme::certificate::views().into_iter();
+    Ok(Answer::Found(all.map(|(id, view)| (id, acme_certificate(&view))).collect()))
+}
+
+fn acme_certificate(view: &View) -> serde_json::Value {
+    let state = match &view.status {
+        Status::Failed(_) => "failed",
+        Status::Ready => "valid",
+        Status::Pending if view.is_elsewhere => "waiting",
+        Status::Pending => "ordering",
+    };
+    let mut shown = json!({
+        "state": state,
+        "issuer": view.issuer,
+        "names": view.names,
+        "key": view.key.to_string(),
+        "orders_elsewhere": view.is_elsewhere,
+        "orders": view.orders,
+        "failures": view.failures,
+        "tries": view.tries,
+    });
+    if let Some((from, to)) = view.valid {
+        shown["not_before"] = json!(seconds(from));
+        shown["not_after"] = json!(seconds(to));
+    }
+    if let Some(next) = view.next {
+        let name = if state == "failed" { "next_try" } else { "renew_at" };
+        shown[name] = json!(seconds(next));
+    }
+    if let Status::Failed(reason) = &view.status {
+        shown["fault"] = json!(reason);
+        shown["fault_at"] = json!(seconds(view.failed_at));
+    }
+    shown
 }
 
 pub(super) fn reloads(_: &Call) -> Result<Answer, Failure> {

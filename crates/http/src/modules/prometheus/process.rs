@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use weir_acme::{Status, View};
 use weir_engine::Memory;
 use weir_engine::event_loop::{LoopView, TURN_ENDS, loops};
 use weir_engine::tls::counters::{CLIENTS, Counts, FailedFor, UPSTREAMS, Unverified, VERSIONS};
@@ -14,6 +15,7 @@ use crate::metrics::Source;
 pub(super) fn collect(_: &Source, out: &mut Exposition) {
     handshakes(out);
     certificates(out);
+    ordered(out);
     reloads(out);
     of_loops(&by_thread(), out);
     memory(out);
@@ -69,7 +71,7 @@ fn handshakes(out: &mut Exposition) {
 }
 
 fn certificates(out: &mut Exposition) {
-    let all = in_force::in_force();
+    let all = in_force::all_in_force();
     let about = "When the certificates that servers show expire, by the files of them.";
     let mut family = out.gauge("weir_certificate_not_after_timestamp_seconds", about);
     // A series must not occur twice.
@@ -83,6 +85,34 @@ fn certificates(out: &mut Exposition) {
             ("server", server),
         ];
         family.sample(&Labels::of(&labels), Value::Real(one.validity.1 as f64));
+    }
+}
+
+/// Certificates that are ordered by ACME.
+fn ordered(out: &mut Exposition) {
+    let all = weir_acme::certificate::views();
+    let labels =
+        |id: &str, view: &View| Labels::of(&[("certificate", id), ("issuer", &*view.issuer)]);
+    let mut issued = out.counter("weir_acme_orders_total", "Certificates that were issued.");
+    for (id, view) in &all {
+        issued.sample(&labels(id, view), view.orders);
+    }
+    let about = "Orders and renewals of certificates that failed.";
+    let mut failed = out.counter("weir_acme_order_failures_total", about);
+    for (id, view) in &all {
+        failed.sample(&labels(id, view), view.failures);
+    }
+    let about = "Whether the last attempt to order or renew a certificate has failed.";
+    let mut failing = out.gauge("weir_acme_failing", about);
+    for (id, view) in &all {
+        failing.sample(&labels(id, view), u64::from(matches!(view.status, Status::Failed(_))));
+    }
+    let about = "When a certificate is ordered or renewed next. Another node does it if it lacks.";
+    let mut next = out.gauge("weir_acme_next_attempt_timestamp_seconds", about);
+    for (id, view) in &all {
+        if let Some(at) = view.next {
+            next.sample(&labels(id, view), Value::Real(at as f64));
+        }
     }
 }
 
