@@ -27,6 +27,7 @@ use weir_sys::ring::{Completion, Patience, Ring};
 
 use super::readiness::{READ, READS, Ready, WRITE, WRITES, Watch, bits};
 use super::timers::Wait;
+use crate::clock::{self, Instant};
 
 mod ask;
 mod files;
@@ -66,6 +67,8 @@ const FILE: u32 = 4;
 /// The ring of a loop and its requests.
 pub(super) struct Completions {
     ring: Ring,
+    /// The time when the ring was opened.
+    opened: Instant,
     bell: Arc<OwnedFd>,
     bell_is_heard: bool,
     /// By the sources' keys.
@@ -98,6 +101,7 @@ impl Completions {
     pub(super) fn open(bell: &Arc<OwnedFd>) -> io::Result<Self> {
         Ok(Self {
             ring: Ring::new()?,
+            opened: clock::now(),
             bell: Arc::clone(bell),
             bell_is_heard: false,
             asks: Asks::default(),
@@ -262,7 +266,7 @@ impl Completions {
         let mut handed = 0;
         for &key in &self.queue {
             if let Some(ask) = self.asks.get_mut(key) {
-                if !ask.hand_over(key, &mut self.ring) {
+                if !ask.hand_over(key, &mut self.ring, self.opened) {
                     break;
                 }
                 ask.state &= !QUEUED;

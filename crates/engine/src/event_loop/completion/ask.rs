@@ -11,12 +11,14 @@
 //! cancellation is submitted, and its late completions are ignored.
 
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use weir_sys::ring::{BUFFER_SIZE, Completion, Interest, Ring};
 
 use super::inbox::{Inbox, Then};
 use super::{POLL_READ, POLL_WRITE, RECEIVE, data};
+use crate::clock::{self, Instant};
 use crate::event_loop::readiness::{HELD, READ, Ready, Watch};
 
 /// The requests of one source.
@@ -64,6 +66,12 @@ impl Asks {
     }
 }
 
+/// The time in which the rings of a killed process have ended that had the same listeners. The kernel
+/// ends them on a thread of its own after the process: within milliseconds, or seconds on a busy
+/// machine. Until then, their polls wait for connections that nobody will accept, and of exclusive
+/// polls only the oldest is woken. Meanwhile each connection wakes all threads.
+pub(super) const DYING: Duration = Duration::from_secs(10);
+
 /// After this many small messages, the kernel is asked to receive.
 pub(super) const SHORT_RUN: u8 = 4;
 
@@ -87,9 +95,10 @@ pub(super) const WATCHES_WRITE: u8 = 128;
 
 impl Ask {
     /// Submits the requests. Returns `false` if the kernel takes no more; the rest stays wanted.
-    pub(super) fn hand_over(&mut self, key: u32, ring: &mut Ring) -> bool {
+    /// `opened` is the time when the ring was.
+    pub(super) fn hand_over(&mut self, key: u32, ring: &mut Ring, opened: Instant) -> bool {
         if self.state & WANTS_READ != 0 {
-            if !self.hand_over_read(key, ring) {
+            if !self.hand_over_read(key, ring, opened) {
                 return false;
             }
             self.state &= !WANTS_READ;
@@ -105,7 +114,7 @@ impl Ask {
         true
     }
 
-    pub(super) fn hand_over_read(&mut self, key: u32, ring: &mut Ring) -> bool {
+    fn hand_over_read(&mut self, key: u32, ring: &mut Ring, opened: Instant) -> bool {
         if self.receives() {
             let data = data(key, self.generation, RECEIVE);
             let taken = ring.receive(self.fd, self.short >= SHORT_RUN, data);
@@ -118,6 +127,10 @@ impl Ask {
         }
         let data = data(key, self.generation, POLL_READ);
         let taken = match self.watch {
+            // The ring of a killed process would be woken instead of this one.
+            Watch::Listener if clock::now().since(opened) < DYING => {
+                ring.poll(self.fd, Interest::READ, data)
+            }
             Watch::Listener => ring.poll(self.fd, Interest::ACCEPT, data),
             _ => ring.poll_edges(self.fd, data),
         };

@@ -1,17 +1,20 @@
 use crate::addr::Addr;
 use crate::connection::Conn;
 use crate::event_loop::{EventLoop, Method, spawn_joined, yield_now};
+use crate::listen::accept;
 use crate::park::{Left, Lot};
-use crate::timer::timeout;
+use crate::timer::{self, timeout};
 use crate::{buffer, clock};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use weir_sys::ring::BUFFER_SIZE;
+use weir_sys::ring::{BUFFER_SIZE, Interest, Patience, Ring};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,32 @@ async fn has_waited(conn: &mut Conn) {
 /// Waits for an event.
 async fn heard(conn: &mut Conn) {
     conn.readable(SOON).await.unwrap();
+}
+
+/// A killed process's ring waits for connections until the kernel has ended it.
+#[test]
+fn a_ring_that_nobody_enters_any_more_takes_no_connection() {
+    by_ring(async {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = Arc::new(OwnedFd::from(listener));
+        let mut dead = Ring::new().unwrap();
+        assert!(dead.poll(listener.as_raw_fd(), Interest::ACCEPT, 1));
+        dead.enter(Patience::None).unwrap();
+        let accepted = Rc::new(Cell::new(0));
+        let count = Rc::clone(&accepted);
+        let _accepting = accept(listener, false, move |_| count.set(count.get() + 1)).unwrap();
+        // The poll is submitted at the end of a turn.
+        timer::sleep(Duration::from_millis(1)).await;
+        let _client = TcpStream::connect(address).unwrap();
+        let come = async {
+            while accepted.get() == 0 {
+                timer::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(timeout(SOON, come).await.is_ok(), "the dead ring was woken alone");
+    });
 }
 
 #[test]
