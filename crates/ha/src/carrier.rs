@@ -25,7 +25,7 @@ use crate::link::{Class as Queue, Event, Hub, SendError, identities};
 use crate::mirror::{
     Class, Durable, Effect, Key, Kind, Mirror, Name, Proposed, View, Weight, limits,
 };
-use inbox::{Beginning, beginning, told};
+use inbox::{Beginning, told};
 use ticket_keys::TicketKeys;
 
 pub mod host;
@@ -87,23 +87,24 @@ async fn keep(mut plans: Plans<MirrorPlan>) {
         let me = me.filter(|me| plan.nodes.contains(me));
         let is_unlinked = me.is_none();
         // The master tells first what is durable.
-        let begin = match &plan.master {
-            Some(_) => beginning().filter(|(name, _)| Some(name) == me.as_ref()),
-            None => me.map(|me| (me, None)),
-        };
-        match (begin, &mut carrier) {
-            (Some((me, _)), Some(known)) if known.is_of(&me, pair, &plan) => known.follow(plan),
-            (Some(begin), _) => {
+        let has_begun = |me: &&Name| plan.master.is_none() || inbox::has_begun(me);
+        match (me.as_ref().filter(has_begun), &mut carrier) {
+            (Some(me), Some(known)) if known.is_of(me, pair, &plan) => known.follow(plan),
+            (Some(me), _) => {
                 // Its end must not undo the beginning of the next.
                 drop(carrier.take());
-                carrier = Some(Carrier::new(begin, pair, plan));
+                let begin = match &plan.master {
+                    Some(_) => inbox::begin(me),
+                    None => Some((me.clone(), None)),
+                };
+                carrier = begin.map(|begin| Carrier::new(begin, pair, plan));
             }
             (None, _) => carrier = None,
         }
         let running = async {
             match &mut carrier {
                 Some(carrier) => carrier.run().await,
-                None => while !matches!(told().await, Tell::Begin { .. }) {},
+                None => inbox::begins(me.as_ref()).await,
             }
         };
         tokio::select! {

@@ -31,6 +31,8 @@ pub fn tell(tell: Tell) {
     let mut inbox = inbox();
     if let Tell::Begin { me, held } = &tell {
         inbox.begin = Some((me.clone(), held.clone()));
+        // What was said before is for an earlier mirror.
+        inbox.waiting.clear();
     }
     inbox.waiting.push_back(tell);
     drop(inbox);
@@ -48,7 +50,24 @@ pub(super) async fn told() -> Tell {
     }
 }
 
-/// The latest beginning.
-pub(super) fn beginning() -> Option<Beginning> {
-    inbox().begin.clone()
+/// Whether the master has begun this node's mirror.
+pub(super) fn has_begun(me: &Name) -> bool {
+    inbox().begin.as_ref().is_some_and(|(name, _)| name == me)
+}
+
+/// The latest beginning, for this node's mirror, which begins now: what comes after it is for this one.
+pub(super) fn begin(me: &Name) -> Option<Beginning> {
+    let mut inbox = inbox();
+    let begin = inbox.begin.clone().filter(|(name, _)| name == me)?;
+    inbox.waiting.pop_front_if(|tell| matches!(tell, Tell::Begin { .. }));
+    Some(begin)
+}
+
+/// Waits until the master begins this node's mirror. What it says after that stays for the mirror.
+pub(super) async fn begins(me: Option<&Name>) {
+    let Some(me) = me else { return std::future::pending().await };
+    let begins = |tell: &Tell| matches!(tell, Tell::Begin { me: name, .. } if name == me);
+    while !inbox().waiting.front().is_some_and(begins) {
+        ARRIVED.notified().await;
+    }
 }

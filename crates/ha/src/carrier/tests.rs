@@ -4,9 +4,36 @@ use weir_engine::event_loop::block_on;
 
 use super::*;
 
+/// Tests that use the master's messages, one at a time.
+static ONE: Mutex<()> = Mutex::new(());
+
+/// What the master says before a mirror is for an earlier one, and what it says after that for it.
+#[test]
+fn a_mirror_is_told_what_came_since_the_master_began_it() {
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let [a, b] = ["a", "b"].map(|name| Name::new(name).unwrap());
+    tell(Tell::Stored(1));
+    tell(Tell::Begin { me: a.clone(), held: None });
+    tell(Tell::Stored(2));
+    let waits = async |name: Option<&Name>| {
+        tokio::select! {
+            biased;
+            () = inbox::begins(name) => false,
+            () = timer::sleep(Duration::from_millis(1)) => true,
+        }
+    };
+    block_on(async {
+        assert!(waits(None).await && waits(Some(&b)).await && !waits(Some(&a)).await);
+        assert!(inbox::begin(&b).is_none() && inbox::has_begun(&a));
+        assert!(inbox::begin(&a).is_some() && waits(Some(&a)).await);
+        assert!(matches!(told().await, Tell::Stored(2)));
+    });
+}
+
 /// A proposal waits for the check of a node whose link is up when the master speaks.
 #[test]
 fn a_proposal_passes_no_node_by_that_is_connected() {
+    let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let names = ["a", "b"].map(|name| Name::new(name).unwrap());
     Hub::here().connect("b");
     for _ in 0..20 {

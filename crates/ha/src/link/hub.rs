@@ -21,6 +21,11 @@ use crate::mirror::View;
 const MOST_EVENTS: usize = 1024;
 const MOST_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
+/// The most messages, and their bytes, that are kept for a mirror that has not begun yet: what a partner
+/// says first, and the changes of a moment. If there are more, the link begins anew with the mirror.
+const MOST_EARLY: usize = 256;
+const MOST_EARLY_BYTES: usize = 1024 * 1024;
+
 /// The longest reason of an end that is shown.
 const LONGEST_REASON: usize = 400;
 
@@ -69,7 +74,7 @@ struct Inner {
 struct Events {
     waiting: VecDeque<Event>,
     bytes: usize,
-    /// Somebody takes events. Without the mirror, nothing is queued.
+    /// Somebody takes events. Before that, only the first messages of links are queued.
     taken: bool,
     reader: Option<Waker>,
     /// Links that wait for room.
@@ -89,12 +94,27 @@ struct Partner {
     /// It was said that there is a link, and not yet that it has ended. A link that gives way to
     /// another one, there or about to come, leaves it so.
     told_up: bool,
+    /// The mirror has been told what came by the link, or it was dropped: another mirror does not
+    /// know it, and the partner does not say it again.
+    heard: bool,
     /// A newer process of this node has the partner's link, so this one does not dial.
     yielded: bool,
     /// Why there is no link.
     reason: String,
     /// When the link began or ended, by the wall clock in seconds.
     since: i64,
+}
+
+impl Events {
+    /// Forgets the messages of a node.
+    fn forget(&mut self, of: &str) {
+        self.waiting.retain(|event| !matches!(event, Event::Received { node, .. } if node == of));
+        let messages = self.waiting.iter().map(|event| match event {
+            Event::Received { message, .. } => message.len(),
+            Event::Connected { .. } | Event::Disconnected { .. } => 0,
+        });
+        self.bytes = messages.sum();
+    }
 }
 
 struct Link {
@@ -157,12 +177,21 @@ impl Hub {
         self.end(node, number, reason, false);
     }
 
-    /// Begins the events anew, for another mirror: it is told of the links that are up, and of
-    /// nothing before.
+    /// Begins the events anew, for another mirror: it is told of the links that are up, with all that
+    /// has come by them. Links of which an earlier mirror has been told more end, and come back.
     pub fn begin_events(&self) {
+        let partners = self.0.partners.borrow();
+        let heard = partners.iter().filter(|(_, partner)| partner.heard);
+        let heard: Vec<String> = heard.map(|(node, _)| node.clone()).collect();
+        drop(partners);
+        for node in heard {
+            self.disconnect(&node, "the mirror begins anew");
+        }
         let mut events = self.0.events.borrow_mut();
-        events.waiting.clear();
-        (events.bytes, events.taken) = (0, false);
+        if std::mem::take(&mut events.taken) {
+            events.waiting.clear();
+            events.bytes = 0;
+        }
         events.writers.drain(..).for_each(Waker::wake);
     }
 
@@ -180,7 +209,9 @@ impl Hub {
                 let version = partner.link.as_ref()?.version;
                 Some(Event::Connected { node: node.clone(), version })
             });
-            events.waiting.extend(up);
+            for event in up.rev() {
+                events.waiting.push_front(event);
+            }
         }
         match events.waiting.pop_front() {
             Some(event) => {
@@ -199,11 +230,12 @@ impl Hub {
 
     fn tell(&self, event: Event) {
         let mut events = self.0.events.borrow_mut();
-        if !events.taken {
-            return;
-        }
-        if let Event::Received { message, .. } = &event {
-            events.bytes += message.len();
+        match &event {
+            Event::Received { message, .. } => events.bytes += message.len(),
+            Event::Connected { node, .. } | Event::Disconnected { node } if !events.taken => {
+                return events.forget(node);
+            }
+            Event::Connected { .. } | Event::Disconnected { .. } => {}
         }
         events.waiting.push_back(event);
         wake(&mut events.reader);
@@ -221,8 +253,22 @@ impl Hub {
         Poll::Pending
     }
 
-    /// Passes a message on.
+    /// Passes a message on, now or to a mirror that is about to begin.
     pub(super) fn received(&self, node: &str, class: Class, message: Vec<u8>) {
+        let mut partners = self.0.partners.borrow_mut();
+        let Some(partner) = partners.get_mut(node) else { return };
+        let mut events = self.0.events.borrow_mut();
+        if events.taken {
+            partner.heard = true;
+        } else if partner.heard {
+            return;
+        } else if events.waiting.len() >= MOST_EARLY
+            || events.bytes + message.len() > MOST_EARLY_BYTES
+        {
+            partner.heard = true;
+            return events.forget(node);
+        }
+        drop((partners, events));
         self.tell(Event::Received { node: node.to_owned(), class, message });
     }
 
@@ -294,7 +340,7 @@ impl Hub {
         partner.outbound = Outbound::default();
         partner.since = clock::wall_secs();
         partner.reason.clear();
-        partner.yielded = false;
+        (partner.yielded, partner.heard) = (false, false);
         let replaced = std::mem::replace(&mut partner.told_up, true);
         wake(&mut partner.task);
         drop(partners);
@@ -339,7 +385,7 @@ impl Hub {
         partner.outbound = Outbound::default();
         partner.since = clock::wall_secs();
         partner.reason = shortened(reason);
-        partner.yielded = yielded;
+        (partner.yielded, partner.heard) = (yielded, false);
         wake(&mut partner.dialler);
         drop(partners);
         self.tell(Event::Disconnected { node: node.to_owned() });

@@ -145,7 +145,47 @@ fn another_mirror_learns_of_the_links_that_are_up() {
     hub.add("b");
     hub.admit("a", &hello("b", 1), 1, Dialler::Own).unwrap();
     assert_eq!((next(&hub), next(&hub)), (connected(), None));
-    hub.received("b", Class::State, b"for the one before".to_vec());
     hub.begin_events();
     assert_eq!((next(&hub), next(&hub)), (connected(), None));
+    // What the one before was told is not said again: the link begins anew.
+    hub.received("b", Class::State, b"for the one before".to_vec());
+    hub.begin_events();
+    assert_eq!((next(&hub), hub.shown()[0].1.up), (None, false));
+    hub.admit("a", &hello("b", 1), 1, Dialler::Own).unwrap();
+    assert_eq!((next(&hub), next(&hub)), (connected(), None));
+}
+
+#[test]
+fn what_comes_before_the_mirror_is_for_the_mirror() {
+    let hub = Hub::default();
+    hub.add("b");
+    let message =
+        || Event::Received { node: "b".into(), class: Class::Config, message: b"1".to_vec() };
+    hub.admit("a", &hello("b", 1), 1, Dialler::Partner).unwrap();
+    hub.received("b", Class::Config, b"of a link that is replaced".to_vec());
+    hub.admit("a", &hello("b", 1), 1, Dialler::Own).unwrap();
+    hub.received("b", Class::Config, b"1".to_vec());
+    hub.begin_events();
+    assert_eq!(
+        (next(&hub), next(&hub), next(&hub)),
+        (connected(), Some(message()), None),
+        "the link goes on"
+    );
+}
+
+#[test]
+fn a_link_that_says_much_before_the_mirror_begins_anew_with_it() {
+    let hub = Hub::default();
+    hub.add("b");
+    let large = vec![0; MOST_EARLY_BYTES / 2 + 1];
+    for (count, message) in [(MOST_EARLY + 1, &b"1"[..]), (2, &large)] {
+        hub.admit("a", &hello("b", 1), 1, Dialler::Own).unwrap();
+        for _ in 0..count + 1 {
+            hub.received("b", Class::State, message.to_vec());
+        }
+        assert!(hub.0.events.borrow().waiting.is_empty() && hub.shown()[0].1.up);
+        hub.begin_events();
+        assert!(!hub.shown()[0].1.up);
+    }
+    assert_eq!((next(&hub), hub.0.events.borrow().bytes), (None, 0));
 }
