@@ -38,6 +38,8 @@ fn listed(server: &Server) -> Vec<String> {
     addresses
 }
 
+/// Waits until the group has these servers. A server that starts waits half a second for the first
+/// list, which a busy machine exceeds.
 #[track_caller]
 fn wait_listed(server: &Server, expected: &[&str]) {
     let mut expected = expected.to_vec();

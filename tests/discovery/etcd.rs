@@ -85,6 +85,7 @@ fn an_etcd_that_is_killed_or_stands_still_takes_no_server_away() {
     let (first, second) = (one.address(), two.address());
     etcd.put("one", &first);
     let server = follower(&etcd, "").alerts_expected().start();
+    wait_listed(&server, &[&one.address()]);
     assert_eq!(server.text("/"), "one");
     let load = Load::start(&server);
     etcd.kill();
@@ -157,6 +158,7 @@ fn the_last_known_servers_survive_a_restart_without_etcd() {
     }
     let setup = || follower(&etcd, &format!("state={path}/app.servers"));
     let server = setup().start();
+    wait_listed(&server, &[&one.address()]);
     assert_eq!(server.text("/"), "one");
     let written = format!("{} weight=2\n", one.address());
     until("the state file", || folder.read("app.servers") == written);
@@ -164,6 +166,7 @@ fn the_last_known_servers_survive_a_restart_without_etcd() {
     let again = setup();
     etcd.kill();
     let server = again.start();
+    wait_listed(&server, &[&one.address()]);
     assert_eq!(server.text("/"), "one");
     server.wait_log("begins with the servers of ");
     server.wait_log(KEPT_ONE);
@@ -250,6 +253,7 @@ fn etcd_is_reached_over_tls() {
         }
         let server = setup.start();
         if told.is_empty() {
+            wait_listed(&server, &[&one.address()]);
             assert_eq!(server.text("/"), "one");
             etcd.put("two", "127.0.0.1:2");
             wait_listed(&server, &[&one.address(), "127.0.0.1:2"]);
@@ -307,6 +311,7 @@ fn an_etcd_without_a_majority_takes_no_server_away() {
         .set("url", urls.join(" "))
         .set("prefix", PREFIX)
         .start();
+    wait_listed(&server, &[&one.address()]);
     assert_eq!(server.text("/"), "one");
     let load = Load::start(&server);
     // Whichever the server is connected to, the other two suffice.

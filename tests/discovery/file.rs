@@ -169,6 +169,7 @@ fn edits_outlive_changes_reloads_and_workers() {
 fn a_killed_worker_leaves_the_last_known_servers() {
     let one = Backend::text("one");
     let server = setup(DISCOVER).file("servers.txt", one.address()).alerts_expected().start();
+    wait_listed(&server, &[&one.address()]);
     assert_eq!(server.text("/"), "one");
     // A reload drops edits, but not what is listed.
     server.rewrite_http(&conf(&format!("server 127.0.0.1:9 down; {DISCOVER}")));
