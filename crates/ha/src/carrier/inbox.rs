@@ -55,7 +55,7 @@ pub(super) fn has_begun(me: &Name) -> bool {
     inbox().begin.as_ref().is_some_and(|(name, _)| name == me)
 }
 
-/// The latest beginning, for this node's mirror, which begins now: what comes after it is for this one.
+/// The latest beginning, for this node's mirror, which begins now and gets what comes after it.
 pub(super) fn begin(me: &Name) -> Option<Beginning> {
     let mut inbox = inbox();
     let begin = inbox.begin.clone().filter(|(name, _)| name == me)?;

@@ -21,8 +21,9 @@ use crate::mirror::View;
 const MOST_EVENTS: usize = 1024;
 const MOST_EVENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// The most messages, and their bytes, that are kept for a mirror that has not begun yet: what a partner
-/// says first, and the changes of a moment. If there are more, the link begins anew with the mirror.
+/// The most messages, and their bytes, that are kept for a mirror that has not begun yet: what a
+/// partner says first, and the changes of a moment. If there are more, the link begins anew with
+/// the mirror.
 const MOST_EARLY: usize = 256;
 const MOST_EARLY_BYTES: usize = 1024 * 1024;
 
@@ -177,8 +178,9 @@ impl Hub {
         self.end(node, number, reason, false);
     }
 
-    /// Begins the events anew, for another mirror: it is told of the links that are up, with all that
-    /// has come by them. Links of which an earlier mirror has been told more end, and come back.
+    /// Begins the events anew, for another mirror: it is told of the links that are up, with all
+    /// that has come by them. Links of which an earlier mirror has been told more end, and come
+    /// back.
     pub fn begin_events(&self) {
         let partners = self.0.partners.borrow();
         let heard = partners.iter().filter(|(_, partner)| partner.heard);

@@ -66,10 +66,10 @@ impl Asks {
     }
 }
 
-/// The time in which the rings of a killed process have ended that had the same listeners. The kernel
-/// ends them on a thread of its own after the process: within milliseconds, or seconds on a busy
-/// machine. Until then, their polls wait for connections that nobody will accept, and of exclusive
-/// polls only the oldest is woken. Meanwhile each connection wakes all threads.
+/// The time in which the rings of a killed process have ended that had the same listeners. The
+/// kernel ends them on a thread of its own after the process: within milliseconds, or seconds on a
+/// busy machine. Until then, their polls wait for connections that nobody will accept, and of
+/// exclusive polls only the oldest is woken. Meanwhile each connection wakes all threads.
 pub(super) const DYING: Duration = Duration::from_secs(10);
 
 /// After this many small messages, the kernel is asked to receive.
