@@ -320,6 +320,33 @@ fn servers_that_cannot_be_are_refused() {
 }
 
 #[test]
+fn a_change_may_depend_on_what_the_server_is() {
+    let (server, _backends) = group();
+    let path = "http/upstreams/u/servers/0";
+    let first = get(&server, path);
+    let change = |body: Value| server.api("PATCH", path, &body.to_string());
+    let body = json!({ "if": { "server": first["server"], "weight": 1 }, "weight": 7 });
+    assert_eq!(json_of(&change(body.clone()), 200)["weight"], 7);
+    // Another has changed it.
+    let refused = change(body);
+    assert_eq!(refusal(&refused, 412), "UpstreamServerDiffers");
+    assert!(refused.text().contains(r#"has \"weight\" 7 and not 1"#), "{}", refused.text());
+    assert_eq!(
+        refusal(&change(json!({ "if": { "none": 1 }, "weight": 3 })), 412),
+        "UpstreamServerDiffers"
+    );
+    for wrong in [json!({ "if": 7 }), json!({ "if": [], "weight": 3 })] {
+        assert_eq!(refusal(&change(wrong), 400), "UpstreamConfFormatError");
+    }
+    let added = json!({ "if": { "weight": 1 }, "server": "127.0.0.1:9" });
+    let added = server.api("POST", "http/upstreams/u/servers", &added.to_string());
+    assert_eq!(refusal(&added, 400), "UpstreamConfFormatError");
+    // Nothing to change is no change.
+    assert_eq!(json_of(&change(json!({})), 200)["weight"], 7);
+    assert_eq!(get(&server, path)["weight"], 7);
+}
+
+#[test]
 fn a_removed_server_finishes_its_requests() {
     let held = Backend::new(|_| Reply::hold());
     let server =

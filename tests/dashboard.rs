@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::{
     Backend, Browser, Reply, Server, Signal, children, is_nginx, send_signal, until,
 };
+
+mod sections;
 
 /// Several viewers: one who may change servers, below a path; one for whom the API only reads; one
 /// whom it refuses; and one without an API.
@@ -32,6 +36,10 @@ const CONF: &str = "
     server { listen 127.0.0.1:%port_refused%;
         location ~ ^/d { dashboard; }
         location /api { api write=on; deny all; }
+    }
+    server { listen 127.0.0.1:%port_secret%;
+        location = /dash { dashboard; }
+        location /api { api write=on; auth_basic secret; auth_basic_user_file users; }
     }
     server { listen 127.0.0.1:%port_alone%; location / { dashboard; } }";
 
@@ -112,7 +120,7 @@ fn the_page_in_a_browser() {
         }),
     ];
     let conf = CONF.replace("%a%", &a.address()).replace("%b%", &b.address());
-    let server = Server::http(&conf).alerts_expected().start();
+    let server = Server::http(&conf).file("users", "a:{PLAIN}b").alerts_expected().start();
     let page = Page { browser: &browser, server: &server };
     sections_are_filled(&page, &broken);
     colours_and_widths(&page);
@@ -121,6 +129,8 @@ fn the_page_in_a_browser() {
     refusals(&page);
     restarts(&page, &conf);
     is_quiet(&page);
+    sections::are_filled(&browser);
+    assert_eq!(browser.events("Runtime.exceptionThrown"), Vec::<Value>::new());
 }
 
 fn sections_are_filled(page: &Page<'_>, broken: &AtomicBool) {
@@ -201,6 +211,25 @@ fn colours_and_widths(page: &Page<'_>) {
     page.browser.value("toggle('shop')");
 }
 
+/// The pictures of a page, light, dark and as wide as a phone, in the folder that
+/// `WEIR_TEST_PICTURES` names.
+fn pictures(page: &Page<'_>, name: &str) {
+    let Ok(folder) = std::env::var("WEIR_TEST_PICTURES") else { return };
+    for (scheme, width) in [("light", 1400), ("dark", 1400), ("light", 390)] {
+        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+        page.browser.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+        let size =
+            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
+        page.browser.call("Emulation.setDeviceMetricsOverride", size);
+        page.fits();
+        let whole = json!({ "format": "png", "captureBeyondViewport": true });
+        let picture = page.browser.call("Page.captureScreenshot", whole);
+        let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        std::fs::write(format!("{folder}/{name}-{scheme}-{width}.png"), bytes).unwrap();
+    }
+    page.browser.call("Emulation.clearDeviceMetricsOverride", json!({}));
+}
+
 /// The button of a server with this text.
 fn button(server: usize, text: &str) -> String {
     format!(
@@ -215,6 +244,14 @@ fn changes_by_click(page: &Page<'_>) {
     page.browser.value("openUpstream('shop')");
     page.wait("document.querySelectorAll('table.servers .acts').length === 2");
     page.browser.value("globalThis.servers = [...document.querySelectorAll('table.servers td.name')].map((it) => it.textContent)");
+    let set = |server: usize, body: &Value| {
+        let path = format!("/x/api/9/http/upstreams/shop/servers/{server}");
+        let body = body.to_string();
+        let length = body.len();
+        let call =
+            format!("PATCH {path} HTTP/1.0\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+        assert_eq!(page.server.ask(call).status, 200);
+    };
     let act = |server: usize, text: &str| {
         page.wait(&format!("!!{}", button(server, text)));
         page.browser.value(&format!("{}.click()", button(server, text)));
@@ -232,8 +269,16 @@ fn changes_by_click(page: &Page<'_>) {
     until("the drain", || page.state(0)["drain"] == true);
     page.shows("table.servers .state", "draining");
     page.shows("table.servers .why", "draining: only bound requests");
+    // Enter does not take the last one away, which another viewer may make of it meanwhile.
     act(1, "Down");
     page.shows("#ask .is-bad", "No other server of shop is up");
+    page.shows("#ask button.danger", "Take down the last one");
+    page.wait("document.activeElement.textContent === 'Cancel'");
+    set(0, &json!({ "drain": false }));
+    page.shows("#ask", "1 server of shop remains up.");
+    page.wait("!document.querySelector('#ask .danger')");
+    set(0, &json!({ "drain": true }));
+    page.shows("#ask button.danger", "Take down the last one");
     page.click("#ask button[type=button]");
     // The way back.
     page.click("#toasts .undo");
@@ -252,9 +297,24 @@ fn changes_by_click(page: &Page<'_>) {
     page.shows("table.servers td", "7");
     page.click("#toasts .toast:last-child .undo");
     until("the weight before", || page.state(0)["weight"] == 2);
-    // What the API refuses is said in its words.
-    page.browser
-        .value("patch('shop', 99, { down: true }).catch((error) => toast(error.message, true))");
+    // What another has changed since the question, or since the change, stays.
+    act(0, "Weight");
+    set(0, &json!({ "weight": 9 }));
+    page.browser.value("document.querySelector('#weight').value = 5");
+    page.click("#ask button.first");
+    page.shows("#toasts .bad", "has \"weight\" 9 and not 2");
+    act(1, "Weight");
+    page.browser.value("document.querySelector('#weight').value = 4");
+    page.click("#ask button.first");
+    until("the weight", || page.state(1)["weight"] == 4);
+    page.shows("#toasts .toast:last-child", "has weight 4");
+    set(1, &json!({ "weight": 1 }));
+    page.click("#toasts .toast:last-child .undo");
+    page.shows("#toasts .bad", "has \"weight\" 1 and not 4");
+    assert_eq!((&page.state(0)["weight"], &page.state(1)["weight"]), (&json!(9), &json!(1)));
+    set(0, &json!({ "weight": 2 }));
+    // What the API refuses is said in its words: here, the server is gone.
+    page.browser.value("begun('shop', { id: 99, server: 'a' }, drain)");
     page.shows("#toasts .bad", "(404)");
 }
 
@@ -300,17 +360,24 @@ fn changes_by_keys(page: &Page<'_>) {
 }
 
 fn refusals(page: &Page<'_>) {
-    page.open("port_reading", "/dash");
-    page.browser.value("openUpstream('shop')");
-    page.wait("document.querySelectorAll('table.servers .acts button:not(:disabled)').length > 0");
-    page.click("table.servers .acts button");
-    page.click("#ask button.first");
-    page.shows("#toasts .bad", "is unchanged: this is not permitted to you (403)");
-    assert_ne!(page.state(0)["drain"], true);
-    page.open("port_refused", "/dashboards");
-    page.shows("#edit-note", "the API at /api says this is not permitted to you (403)");
-    page.browser.value("openUpstream('shop')");
-    page.wait("document.querySelectorAll('table.servers .acts button:disabled').length > 0");
+    let none = || assert_eq!(page.browser.value("document.querySelectorAll('.acts').length"), 0);
+    for (port, path, words) in [
+        ("port_reading", "/dash", "the API at /api says this is not permitted to you (403)"),
+        ("port_refused", "/dashboards", "the API at /api says this is not permitted to you (403)"),
+        ("port_secret", "/dash", "Servers can be changed by those who sign in."),
+    ] {
+        page.open(port, path);
+        page.browser.value("openUpstream('shop')");
+        page.shows("#edit-note", words);
+        page.wait("document.querySelectorAll('table.servers tbody tr').length === 2");
+        none();
+    }
+    // The browser asks for the password and sends it from then on.
+    let password = json!({ "headers": { "Authorization": "Basic YTpi" } });
+    page.browser.call("Network.setExtraHTTPHeaders", password);
+    page.click("#edit-note button");
+    page.wait("document.querySelectorAll('table.servers .acts').length === 2");
+    page.browser.call("Network.setExtraHTTPHeaders", json!({ "headers": {} }));
     page.open("port_alone", "/");
     page.shows("#edit-note", "api write=on;");
     page.browser.value("openUpstream('shop')");
@@ -344,7 +411,7 @@ fn is_quiet(page: &Page<'_>) {
     let said = page.browser.events("Runtime.consoleAPICalled");
     assert!(said.is_empty(), "{said:#?}");
     let requests = page.browser.events("Network.requestWillBeSent");
-    let addresses = ["port", "port_reading", "port_refused", "port_alone"];
+    let addresses = ["port", "port_reading", "port_refused", "port_secret", "port_alone"];
     let own = addresses.map(|name| format!("http://{}/", page.server.address(name)));
     assert!(requests.len() > 20);
     for request in requests {
@@ -418,7 +485,7 @@ fn the_how_to_shows_a_page_that_may_change_servers() {
     assert_eq!(server.get("/").status, 204);
     assert!(server.get("/dash/").text().contains("<title>Weir</title>"));
     let here: Value = serde_json::from_slice(&server.get("/dash/?here").body).unwrap();
-    assert_eq!(here, json!({ "write": "/api/" }));
+    assert_eq!(here, json!({ "write": "/api/", "signed_in": false }));
     let state: Value = serde_json::from_slice(&server.get("/dash/?state").body).unwrap();
     assert!(state["api"]["http/server_zones"]["front"]["responses"]["2xx"].as_u64() >= Some(2));
 }

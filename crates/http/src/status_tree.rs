@@ -20,7 +20,7 @@ pub(crate) struct Tree {
 /// A question: a path of the API's latest version.
 #[derive(Clone)]
 pub(crate) struct Question {
-    /// The path behind the version, such as `http/upstreams/backend`.
+    /// The path behind the version, such as `http/upstreams/backend`; its segments are escaped.
     pub(crate) path: String,
     /// The query string.
     pub(crate) args: Vec<u8>,

@@ -6,7 +6,8 @@
 //!  …/dash/                the page, with its style and script (page.rs)
 //!  …/dash/?state          what it asks for again and again (state.rs)
 //!  …/dash/?history        the last ten minutes, once at the beginning (history.rs)
-//!  …/dash/?here           where the API of this server takes changes
+//!  …/dash/?here           where the API of this server takes changes, and whether the viewer has
+//!                         signed in
 //!  …/dash/?api=PATH&…     details: what the API has at this path
 //! ```
 //!
@@ -147,7 +148,8 @@ fn here(request: &Request) -> Value {
     });
     let shortest = writable.min_by_key(|location| location.escaped_name.len());
     let path = shortest.map(|location| String::from_utf8_lossy(&location.escaped_name));
-    json!({ "write": path })
+    let signed_in = request.head.get(Known::Authorization).is_some();
+    json!({ "write": path, "signed_in": signed_in })
 }
 
 /// Answers with what the API has at a path.

@@ -47,6 +47,13 @@ pub(super) enum Answer {
     Done,
 }
 
+/// A segment of a question's path, decoded: names may have any characters.
+fn segment(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    unescape(Unescape::All, text.as_bytes(), &mut decoded);
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
 impl Call {
     /// The call of a request, without its body.
     pub(super) fn of(request: &mut Request) -> Self {
@@ -86,7 +93,7 @@ impl Call {
 
     /// A question from within, as a call of the latest version.
     pub(super) fn within(question: &Question) -> Self {
-        let path: Vec<String> = question.path.split('/').map(str::to_owned).collect();
+        let path: Vec<String> = question.path.split('/').map(segment).collect();
         let version = *VERSIONS.end();
         Self {
             method: Method::Get,

@@ -12,6 +12,10 @@ use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::upstreams::named;
 
+mod expected;
+
+use expected::Expected;
+
 /// The number of the server in a path.
 const ID: usize = 4;
 
@@ -38,9 +42,16 @@ pub(super) fn add(call: &Call) -> Result<Answer, Failure> {
 
 pub(super) fn change(call: &Call) -> Result<Answer, Failure> {
     let (group, id) = (named(call)?, id(call)?);
-    let known = server(group, id)?;
+    server(group, id)?;
     let parameters = Parameters::read(&call.body)?;
+    let _alone = parameters.expected.alone();
+    let known = server(group, id)?;
+    parameters.expected.check(&known, &show(&known))?;
     let change = parameters.change(&known)?;
+    if change == Change::default() {
+        // There is nothing to write down, and to tell other nodes.
+        return Ok(Answer::Found(show(&known)));
+    }
     edit(group, &Edit::Change(id, change))?;
     Ok(Answer::Found(show(&server(group, id)?)))
 }
@@ -135,6 +146,7 @@ fn show(server: &ServerView) -> Value {
 /// The parameters in the body of a call; those that are absent are `None`.
 #[derive(Debug, Default)]
 pub(super) struct Parameters {
+    expected: Expected,
     server: Option<String>,
     service: Option<String>,
     weight: Option<u32>,
@@ -158,11 +170,15 @@ impl Parameters {
         let value: Value = serde_json::from_slice(body).map_err(|e| Failure::not_json(&e))?;
         let Value::Object(object) = value else { return Err(format_error("object expected")) };
         let mut parameters = Self::default();
-        for (name, value) in &object {
+        for (name, value) in object {
+            if name == "if" {
+                parameters.expected = Expected::read(value)?;
+                continue;
+            }
             if value.is_object() || value.is_array() {
                 return Err(format_error("nested object or list"));
             }
-            parameters.set(name, value)?;
+            parameters.set(&name, &value)?;
         }
         Ok(parameters)
     }
@@ -205,6 +221,7 @@ impl Parameters {
 
     /// The server to add.
     fn server(self) -> Result<Server, Failure> {
+        self.expected.check_none()?;
         let missing = || format_error("missing \"server\" argument");
         let text = self.server.as_deref().filter(|text| !text.is_empty()).ok_or_else(missing)?;
         let url = address(text)?;

@@ -123,6 +123,9 @@ fn show_peer(peer: &PeerView, now: Times, version: u8) -> Value {
     if let Some(thousandths) = peer.effective_weight {
         shown["effective_weight"] = json!(thousandths as f64 / 1000.0);
     }
+    if let Some(thousandths) = peer.slow_start.filter(|&thousandths| thousandths < 1000) {
+        shown["slow_start_share"] = json!(thousandths as f64 / 1000.0);
+    }
     if let Some(downstart) = peer.downstart {
         shown["downstart"] = json!(now.text(downstart));
     }

@@ -13,12 +13,12 @@ use super::shared::Answer;
 use crate::module::Verdict;
 use crate::request::Request;
 
-const HTML: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
+pub(super) const HTML: &str = include_str!("page.html");
+pub(super) const STYLE: &str = include_str!("page.css");
 const ICON: &[u8] = include_bytes!("icon.svg");
 
 /// The parts of the script, in order. They are one script, so that they share their names.
-const SCRIPT: &[&str] = &[
+pub(super) const SCRIPT: &[&str] = &[
     include_str!("page/basics.js"),
     include_str!("page/draw.js"),
     include_str!("page/wrong.js"),

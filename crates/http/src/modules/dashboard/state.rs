@@ -16,6 +16,8 @@ const EMBEDDED: &[&str] = &[
     "nginx",
     "processes",
     "connections",
+    "errors",
+    "resolvers",
     "http/requests",
     "http/server_zones",
     "http/location_zones",

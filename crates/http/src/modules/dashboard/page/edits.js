@@ -3,42 +3,68 @@
 /// The time for which the way back is offered, in milliseconds.
 const UNDO = 30000;
 
-const edits = { path: null, note: "", may: false };
+const edits = { path: null, may: false, asked: false };
 
-/// Finds out where the API takes changes, and whether it answers this viewer.
+/// Finds out where the API takes changes.
 async function learnEdits() {
-  let note = "";
-  let path = null;
-  let may = false;
+  edits.asked = false;
+  edits.may = false;
   try {
-    path = (await ask("?here")).write;
-    if (path === null) {
-      note = "Servers can be changed here where this server has a location with “api write=on;”.";
-    } else {
-      path = path.replace(/\/+$/, "");
-      const answer = await fetch(`${path}/9/nginx`, { cache: "no-store" });
-      may = answer.ok;
-      if (!may) note = `Servers cannot be changed: the API at ${path} says ${refusal(answer.status, await answer.json().catch(() => null))}.`;
-    }
+    const here = await ask("?here");
+    edits.path = here.write === null ? null : here.write.replace(/\/+$/, "");
+    edits.signedIn = here.signed_in;
+    sayEdits(edits.path === null ? "Servers can be changed here where this server has a location with “api write=on;”." : "");
   } catch (error) {
-    note = `Whether servers can be changed is not known: ${error.message}.`;
+    edits.path = null;
+    sayEdits(`Whether servers can be changed is not known: ${error.message}.`);
   }
-  Object.assign(edits, { path, note, may });
-  say($("edit-note"), note);
-  $("edit-note").hidden = !note;
 }
 
-/// The buttons of a server, as they apply to its state.
+function sayEdits(note, button) {
+  const element = $("edit-note");
+  element.hidden = !note;
+  element.replaceChildren(note, button || "");
+}
+
+/// Finds out whether the viewer may change servers, by a change of this one that changes nothing.
+async function learnRights(group, peer, isWanted) {
+  if (edits.path === null || (edits.asked && !isWanted)) return;
+  edits.asked = true;
+  const address = serverAddress(group, peer);
+  const call = (credentials) => fetch(address, { method: "PATCH", credentials, headers: { "Content-Type": "application/json" }, body: "{}", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+  let note = "";
+  let button = null;
+  try {
+    // A browser asks for a password at once; nobody is asked for one just to look.
+    let answer = isWanted || edits.signedIn ? null : await call("omit");
+    const isPassword = answer?.status === 401 && answer.headers.get("WWW-Authenticate");
+    if (isPassword) {
+      note = "Servers can be changed by those who sign in. ";
+      button = h("button", { type: "button", onclick: () => learnRights(group, peer, true) }, "Sign in");
+    } else {
+      if (!answer?.ok) answer = await call("same-origin");
+      edits.may = answer.ok;
+      if (!answer.ok) note = `Servers cannot be changed: the API at ${edits.path} says ${refusal(answer.status, await answer.json().catch(() => null))}.`;
+    }
+  } catch {
+    edits.asked = false;
+    note = "Whether servers can be changed is not known: the API gave no answer.";
+  }
+  sayEdits(note, button);
+  for (const name of shown.open.keys()) askServers(name);
+}
+
+/// The buttons of a server, as they apply to its state; none for those who may not use them.
 function showActs(known, group, peer) {
   known.peer = peer;
-  const offered = edits.path !== null && group.zone;
-  const key = `${offered} ${edits.may} ${peer.state} ${peer.weight}`;
+  const offered = edits.path !== null && edits.may && group.zone;
+  const key = offered ? `${peer.state} ${peer.weight}` : "none";
   if (known.actsKey === key) return;
   known.actsKey = key;
   if (!offered) return known.acts.replaceChildren();
   const of = `${peer.server} of ${group.name}`;
   const button = (text, label, edit) =>
-    h("button", { type: "button", disabled: !edits.may, title: edits.may ? null : edits.note, "aria-label": label, onclick: () => edit(page.groups.find((it) => it.name === group.name) || group, known.peer) }, text);
+    h("button", { type: "button", "aria-label": label, onclick: () => begun(group.name, known.peer, edit) }, text);
   const isOff = peer.state === "down" || peer.state === "draining";
   const held = known.acts.contains(document.activeElement) ? [...known.acts.querySelectorAll("button")].indexOf(document.activeElement) : -1;
   known.acts.replaceChildren(h("div.acts", {},
@@ -48,75 +74,139 @@ function showActs(known, group, peer) {
   if (held >= 0) (known.acts.querySelectorAll("button")[held] || known.acts.querySelector("button"))?.focus();
 }
 
+const serverAddress = (group, peer) => `${edits.path}/9/http/upstreams/${encodeURIComponent(group.name)}/servers/${peer.id}`;
+
+/// Asks for a server as it is now, before a change of it is asked about: what is shown may be of
+/// some seconds ago.
+async function begun(name, peer, edit) {
+  const group = groupNamed(name);
+  if (!group) return;
+  try {
+    const now = await api("GET", serverAddress(group, peer));
+    if (now.server !== peer.server) throw new Error(`it is ${now.server} now`);
+    edit(group, peer, now);
+  } catch (error) {
+    toast(`${peer.server} of ${name} is unchanged: ${error.message}`, true);
+    poll(true);
+  }
+}
+
+const groupNamed = (name) => page.groups.find((it) => it.name === name);
+
+/// Whether no other server of its group takes requests.
+const isLast = (group, peer) => group.up - (peer.state === "up" ? 1 : 0) <= 0;
+
 /// What a change leaves of the group, and a warning if that is nothing.
 function remains(group, peer) {
   const up = group.up - (peer.state === "up" ? 1 : 0);
-  const text = up > 0 ? `${plural(up, "server")} of ${group.name} remain${up === 1 ? "s" : ""} up.` : `No other server of ${group.name} is up: its requests will fail.`;
-  return h(up > 0 ? "p" : "p.is-bad", {}, text);
+  if (up <= 0) return h("p.is-bad", {}, `No other server of ${group.name} is up: its requests will fail.`);
+  return h("p", {}, `${plural(up, "server")} of ${group.name} remain${up === 1 ? "s" : ""} up.`);
 }
 
-const before = (peer) => (peer.state === "down" ? { down: true } : peer.state === "draining" ? { down: false, drain: true } : { down: false, drain: false });
-
-function drain(group, peer) {
-  confirmed(`Drain ${peer.server}?`, [h("p", {}, "It gets no new requests. Those that are bound to it by a session still go there, and current ones end as usual."), remains(group, peer)], "Drain",
-    () => change(group, peer, { drain: true }, before(peer), "drains"));
+function drain(group, peer, now) {
+  confirmed({
+    title: `Drain ${peer.server}?`, word: "Drain", group, peer, takesAway: true,
+    parts: [h("p", {}, "It gets no new requests. Those that are bound to it by a session still go there, and current ones end as usual.")],
+    act: () => change(group, peer, { down: false, drain: true }, now, "drains"),
+  });
 }
 
-function lower(group, peer) {
-  confirmed(`Take ${peer.server} down?`, [h("p", {}, "It gets no more requests at all. Current ones end as usual."), remains(group, peer)], "Take down",
-    () => change(group, peer, { down: true }, before(peer), "is down"));
+function lower(group, peer, now) {
+  confirmed({
+    title: `Take ${peer.server} down?`, word: "Take down", group, peer, takesAway: true,
+    parts: [h("p", {}, "It gets no more requests at all. Current ones end as usual.")],
+    act: () => change(group, peer, { down: true }, now, "is down"),
+  });
 }
 
-function raise(group, peer) {
-  confirmed(`Let ${peer.server} take requests?`, [h("p", {}, `It takes its share of the requests of ${group.name} again, as far as it is healthy.`)], "Up",
-    () => change(group, peer, { down: false, drain: false }, before(peer), "takes requests"));
+function raise(group, peer, now) {
+  confirmed({
+    title: `Let ${peer.server} take requests?`, word: "Up", group, peer,
+    parts: [h("p", {}, `It takes its share of the requests of ${group.name} again, as far as it is healthy.`)],
+    act: () => change(group, peer, { down: false, drain: false }, now, "takes requests"),
+  });
 }
 
-function reweigh(group, peer) {
-  const input = h("input", { id: "weight", type: "number", min: "1", max: "65535", step: "1", value: peer.weight, required: true });
-  confirmed(`Weight of ${peer.server}`, [h("p", {}, h("label", { for: "weight" }, "New weight "), input), h("p.muted", {}, `Its share of the requests is its weight among those of ${group.name}.`)], "Change", () => {
-    const weight = Number(input.value);
-    if (weight !== peer.weight) change(group, peer, { weight }, { weight: peer.weight }, `has weight ${weight}`);
-  }, input);
+function reweigh(group, peer, now) {
+  const input = h("input", { id: "weight", type: "number", min: "1", max: "65535", step: "1", value: now.weight, required: true });
+  confirmed({
+    title: `Weight of ${peer.server}`, word: "Change", group, peer, first: input,
+    parts: [h("p", {}, h("label", { for: "weight" }, "New weight "), input), h("p.muted", {}, `Its share of the requests is its weight among those of ${group.name}.`)],
+    act: () => {
+      const weight = Number(input.value);
+      if (weight !== now.weight) change(group, peer, { weight }, now, `has weight ${weight}`);
+    },
+  });
 }
 
-/// Asks before something is done.
-function confirmed(title, parts, word, act, first) {
+/// The question that is open, which follows the state of the group.
+let question = null;
+
+/// Asks before something is done. The last server of a group is not taken away by a mere Enter.
+function confirmed(wanted) {
+  const { title, parts, word, act, first } = wanted;
   const dialog = $("ask");
   const origin = document.activeElement;
   const yes = h("button.first", { type: "submit" }, word);
-  const form = h("form", { method: "dialog", onsubmit: act }, h("h2", { id: "ask-h" }, title), parts,
-    h("div.tools", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Cancel"), yes));
+  const no = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+  question = { ...wanted, yes, left: h("div", { role: "status" }) };
+  const form = h("form", { method: "dialog", onsubmit: act }, h("h2", { id: "ask-h" }, title), parts, question.left, h("div.tools", {}, no, yes));
   dialog.replaceChildren(form);
-  dialog.onclose = () => { if (origin && origin.isConnected) origin.focus(); };
+  dialog.onclose = () => {
+    question = null;
+    if (origin && origin.isConnected) origin.focus();
+  };
+  showQuestion();
   dialog.showModal();
-  (first || yes).focus();
+  (first || (wanted.takesAway && isLast(wanted.group, wanted.peer) ? no : yes)).focus();
   first?.select();
 }
 
-/// Changes a server, says what happened, and offers the way back.
-async function change(group, peer, body, back, words) {
+/// Brings the open question up to date.
+function showQuestion() {
+  if (!question || !question.takesAway) return;
+  const group = groupNamed(question.group.name);
+  const last = !group || isLast(group, question.peer);
+  const words = group ? remains(group, question.peer) : h("p.is-bad", {}, "The configuration does not have this upstream any more.");
+  if (question.left.textContent !== words.textContent) question.left.replaceChildren(words);
+  question.yes.className = last ? "first danger" : "first";
+  say(question.yes, last ? `${question.word} the last one` : question.word);
+}
+
+/// Changes a server that is as it was in `then`, says what happened, and offers the way back.
+async function change(group, peer, body, then, words, isUndo) {
   const name = `${peer.server} of ${group.name}`;
+  const same = { server: then.server };
+  const back = {};
+  // A server that is down may be set to drain behind that.
+  const touched = "weight" in body ? ["weight"] : ["down", "drain"];
+  for (const key of touched) [same[key], back[key]] = [then[key], then[key]];
   try {
-    await patch(group.name, peer.id, body);
-    const undo = back && (() => change(group, peer, back, null, "is as it was before"));
+    const now = await api("PATCH", serverAddress(group, peer), { if: same, ...body });
+    const undo = isUndo ? null : () => change(group, peer, back, now, "is as it was before", true);
     toast(`${name} ${words}.`, false, undo);
   } catch (error) {
-    toast(`${name} is unchanged: ${error.message}`, true);
+    const meanwhile = error.status === 412 ? "it has been changed meanwhile; " : "";
+    toast(`${name} is unchanged: ${meanwhile}${error.message}`, true);
   }
   poll(true);
 }
 
-async function patch(group, id, body) {
+/// A call of the API.
+async function api(method, address, body) {
   let answer;
   try {
-    answer = await fetch(`${edits.path}/9/http/upstreams/${encodeURIComponent(group)}/servers/${id}`, {
-      method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE),
+    answer = await fetch(address, {
+      method, cache: "no-store", signal: AbortSignal.timeout(PATIENCE),
+      ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
     });
   } catch {
     throw new Error("the API gave no answer");
   }
-  if (!answer.ok) throw new Error(refusal(answer.status, await answer.json().catch(() => null)));
+  const found = await answer.json().catch(() => null);
+  if (!answer.ok) throw Object.assign(new Error(refusal(answer.status, found)), { status: answer.status });
+  if (found === null) throw new Error("the API's answer is not JSON");
+  return found;
 }
 
 /// Says something for a while. Errors stay until they are closed.

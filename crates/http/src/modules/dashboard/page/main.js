@@ -80,7 +80,7 @@ function takeHistory(history) {
 }
 
 function show() {
-  const parts = [showTraffic, showUpstreams, showSections, showWrong, showHead];
+  const parts = [showTraffic, showUpstreams, showSections, showWrong, showHead, showQuestion];
   parts.forEach((part) => part(page));
   listCounts();
 }

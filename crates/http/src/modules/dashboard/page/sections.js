@@ -26,8 +26,8 @@ function section(id, title, content, isWhole) {
   if (!made.body.contains(document.activeElement)) made.body.replaceChildren(...content);
 }
 
-const ORDER = ["zones", "tls", "caches", "limits", "process"];
-const NAMES = { wrong: "What is wrong", traffic: "Traffic", upstreams: "Upstreams", requests: "Requests", zones: "Zones", tls: "Certificates", caches: "Caches", limits: "Limits", process: "Process" };
+const ORDER = ["zones", "errors", "tls", "caches", "limits", "process"];
+const NAMES = { wrong: "What is wrong", traffic: "Traffic", upstreams: "Upstreams", requests: "Requests", zones: "Zones", errors: "Errors", tls: "Certificates", caches: "Caches", limits: "Limits", process: "Process" };
 
 /// The links to the sections that are there.
 function listSections() {
@@ -37,6 +37,7 @@ function listSections() {
 
 function showSections(page) {
   section("zones", "Zones", showZones(page), true);
+  section("errors", "Errors by cause", showErrors(page));
   section("tls", "Certificates and TLS", showTls(page));
   section("caches", "Caches", showCaches(page));
   section("limits", "Limits", showLimits(page));
@@ -94,4 +95,39 @@ function showLimits(page) {
   const now = new Map(page.gains.refused);
   const rows = limits.map(([name, counts]) => h("tr", {}, cells([name, number(counts.passed || 0), counts.delayed === undefined ? "–" : number(counts.delayed), number((counts.rejected || 0) + (counts.exhausted || 0)), h("span", { class: now.get(name) > 0 ? "is-warn" : null }, `${rate(now.get(name) || 0)}/s`)], LIMIT_COLUMNS)));
   return [table("Limits", LIMIT_COLUMNS, rows)];
+}
+
+/// What the causes of errors mean; others are shown by their names.
+const CAUSES = {
+  no_live_upstream: "no server of the upstream takes requests", queue_full: "the queue of the upstream is full",
+  queue_timeout: "waited too long in the queue", resolver: "a name could not be resolved",
+  upstream_refused: "the server refused the connection", upstream_unreachable: "the server cannot be reached",
+  upstream_connect_timeout: "no connection to the server in time", upstream_tls: "TLS with the server failed",
+  upstream_send_timeout: "the server did not take the request in time", upstream_read_timeout: "the server did not answer in time",
+  upstream_closed: "the server closed the connection early", upstream_bad_response: "the server's answer is invalid",
+  limit_req: "a limit of requests (limit_req)", limit_conn: "a limit of connections (limit_conn)",
+  configured: "the configuration answers so", unauthorized: "no valid user and password", forbidden: "not permitted",
+  not_found: "there is no such file", method_not_allowed: "the method is not permitted", body_too_large: "the body of the request is too large",
+  bad_request: "the request is malformed", head_too_large: "the head of the request is too large", client_closed: "the client went away",
+  client_timeout: "the client was too slow", internal: "a fault in the server itself",
+};
+
+const causeWords = (cause) => CAUSES[cause] || cause.replaceAll("_", " ");
+
+const ERROR_COLUMNS = [["Cause"], ["Side", "mid"], ["Count", "num"], ["Now", "num"], ["Last", "num.mid"], ["Zones", "wide"]];
+
+function showErrors(page) {
+  const causes = Object.entries((page.api.errors || {}).causes || {}).sort((one, other) => other[1].total - one[1].total);
+  if (!causes.length) return [];
+  const before = ((page.before && page.before.api.errors) || {}).causes || {};
+  const zones = Object.entries(page.api.errors.server_zones || {});
+  const rows = causes.map(([cause, { total, side, last }]) => {
+    const then = before[cause] ? before[cause].total : page.before ? 0 : total;
+    const now = Math.max(0, total - then) / page.seconds;
+    const places = zones.filter(([, counts]) => counts[cause]).sort((one, other) => other[1][cause] - one[1][cause]);
+    const where = places.slice(0, 3).map(([name, counts]) => `${name} ${number(counts[cause])}`).join(", ");
+    return h("tr", {}, cells([causeWords(cause), side, number(total), h("span", { class: now > 0 ? (side === "client" ? "is-warn" : "is-bad") : null }, `${rate(now)}/s`),
+      last ? `${span(page.at - Date.parse(last))} ago` : "–", `${where}${places.length > 3 ? ", …" : ""}`], ERROR_COLUMNS));
+  });
+  return [table("Errors by cause", ERROR_COLUMNS, rows)];
 }

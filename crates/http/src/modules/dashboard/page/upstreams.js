@@ -181,6 +181,8 @@ async function askServers(name) {
   try {
     const answer = await detail(`http/upstreams/${encodeURIComponent(name)}`);
     showServers(name, { ...answer, at: performance.now() });
+    const group = groupNamed(name);
+    if (group?.zone && answer.peers.length) learnRights(group, answer.peers[0]);
   } catch (error) {
     const row = shown.rows.get(name);
     if (row?.detail && !row.servers) row.inside.replaceChildren(h("p.is-bad", {}, `The servers are not known: ${error.message}`));
@@ -288,8 +290,8 @@ function showServer(known, group, peer, gain, share, unfit) {
 }
 
 function slowStart(peer) {
-  const part = peer.slow_start;
-  return typeof part === "number" && part < 1000 ? `slow start: at ${Math.round(part / 10)} %` : "";
+  const part = peer.slow_start_share;
+  return part === undefined ? "" : `slow start: has ${Math.round(part * 100)} % of its weight`;
 }
 
 function agentWords(peer) {
