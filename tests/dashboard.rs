@@ -221,6 +221,7 @@ fn pictures(page: &Page<'_>, name: &str) {
         let size =
             json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
         page.browser.call("Emulation.setDeviceMetricsOverride", size);
+        page.browser.value("scrollTo(0, 0)");
         page.fits();
         let whole = json!({ "format": "png", "captureBeyondViewport": true });
         let picture = page.browser.call("Page.captureScreenshot", whole);

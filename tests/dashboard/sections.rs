@@ -72,6 +72,7 @@ pub(super) fn are_filled(browser: &Browser) {
     slow_starts(&page);
     reloads(&page);
     errors_by_cause(&page);
+    pair(&page);
     let found = "document.querySelectorAll('main img, main i, main script').length";
     let bars = "document.querySelectorAll('.bar i').length";
     page.wait(&format!("{found} === {bars} && globalThis.boom === undefined"));
@@ -187,15 +188,43 @@ fn reloads(page: &Page<'_>) {
     page.wait("![...document.querySelectorAll('#wrong .bad')].some((it) => it.textContent.includes('reload'))");
 }
 
-/// Errors by cause, where the API counts them.
+/// Errors by cause.
 fn errors_by_cause(page: &Page<'_>) {
-    if page.server.api("GET", "errors", "").status == 404 {
-        return;
-    }
     let counted = || page.server.api_get("errors")["causes"]["upstream_refused"]["total"].clone();
     until("errors", || counted().as_u64() >= Some(1));
     let total: Value = counted();
     page.shows("#errors td", "the server refused the connection");
     page.shows("#errors td.num", &total.to_string());
     page.shows("#errors td", "a limit of requests (limit_req)");
+}
+
+/// The pair, as the API tells of it, and resolvers. `tests/pair` has real ones without a browser.
+fn pair(page: &Page<'_>) {
+    let ha = json!({
+        "configured": true, "node": "a", "fit": false, "unfit": "the worker stands still",
+        "groups": [{ "addresses": ["192.0.2.10/24"], "holds": true, "for_ms": 61_000, "why": "it was preferred" }],
+        "links": [
+            { "node": "b", "up": true, "weir": "0.1.0", "waiting": 3, "fit": true, "same_configuration": false },
+            { "node": "<i>c", "up": false, "reason": "no answer" },
+        ],
+        "mirror": { "has_configuration": true, "version": { "counter": 7, "proposer": "a" }, "acknowledged": true,
+            "records": 12, "left_out": 1, "untold": 0, "trouble": null, "under_way": null,
+            "nodes": [{ "node": "b", "connected": true, "waiting": 0, "version": { "counter": 7, "proposer": "a" } }] },
+    });
+    let resolvers = json!({ "names": {
+        "requests": { "name": 12, "srv": 1, "addr": 0 }, "responses": { "noerror": 9, "nxdomain": 4 } } });
+    page.browser.value(&format!(
+        "page.paused = true; take({{ ...page.state, api: {{ ...page.api, ha: {ha}, resolvers: {resolvers} }} }}); show()"
+    ));
+    page.shows(
+        "#wrong .bad",
+        "This node is not fit to hold the addresses of the pair — the worker stands still",
+    );
+    page.shows("#wrong .warn", "Node <i>c is not connected — no answer");
+    page.shows("#wrong .warn", "Node b has another configuration");
+    page.shows("#wrong .warn", "1 record is not shared");
+    page.shows("#pair td", "192.0.2.10/24");
+    page.shows("#pair td .is-good", "held");
+    page.shows("#pair .facts dd", "version 7 of a, which all nodes have");
+    page.shows("#resolvers td", "nxdomain 4");
 }

@@ -28,6 +28,7 @@ pub(super) const SCRIPT: &[&str] = &[
     include_str!("page/requests.js"),
     include_str!("page/sections.js"),
     include_str!("page/vitals.js"),
+    include_str!("page/pair.js"),
     include_str!("page/main.js"),
 ];
 

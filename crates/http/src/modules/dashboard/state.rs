@@ -17,6 +17,7 @@ const EMBEDDED: &[&str] = &[
     "processes",
     "connections",
     "errors",
+    "ha",
     "resolvers",
     "http/requests",
     "http/server_zones",

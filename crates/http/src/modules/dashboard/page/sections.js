@@ -26,8 +26,8 @@ function section(id, title, content, isWhole) {
   if (!made.body.contains(document.activeElement)) made.body.replaceChildren(...content);
 }
 
-const ORDER = ["zones", "errors", "tls", "caches", "limits", "process"];
-const NAMES = { wrong: "What is wrong", traffic: "Traffic", upstreams: "Upstreams", requests: "Requests", zones: "Zones", errors: "Errors", tls: "Certificates", caches: "Caches", limits: "Limits", process: "Process" };
+const ORDER = ["zones", "errors", "tls", "caches", "limits", "pair", "resolvers", "process"];
+const NAMES = { wrong: "What is wrong", traffic: "Traffic", upstreams: "Upstreams", requests: "Requests", zones: "Zones", errors: "Errors", tls: "Certificates", caches: "Caches", limits: "Limits", pair: "Pair", resolvers: "Resolvers", process: "Process" };
 
 /// The links to the sections that are there.
 function listSections() {
@@ -41,6 +41,8 @@ function showSections(page) {
   section("tls", "Certificates and TLS", showTls(page));
   section("caches", "Caches", showCaches(page));
   section("limits", "Limits", showLimits(page));
+  section("pair", "The pair", showPair(page));
+  section("resolvers", "Resolvers", showResolvers(page));
   section("process", "Process and reloads", showProcess(page));
 }
 
