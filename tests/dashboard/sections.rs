@@ -198,7 +198,8 @@ fn errors_by_cause(page: &Page<'_>) {
     page.shows("#errors td", "a limit of requests (limit_req)");
 }
 
-/// The pair, as the API tells of it, and resolvers. `tests/pair` has real ones without a browser.
+/// The pair, ordered certificates and resolvers, as the API tells of them: here without a second
+/// machine, an authority and a name server.
 fn pair(page: &Page<'_>) {
     let ha = json!({
         "configured": true, "node": "a", "fit": false, "unfit": "the worker stands still",
@@ -211,10 +212,15 @@ fn pair(page: &Page<'_>) {
             "records": 12, "left_out": 1, "untold": 0, "trouble": null, "under_way": null,
             "nodes": [{ "node": "b", "connected": true, "waiting": 0, "version": { "counter": 7, "proposer": "a" } }] },
     });
+    let soon = "2099-01-01T00:00:00Z";
+    let acme = json!({
+        "le-one": { "state": "valid", "issuer": "le", "names": ["one.test"], "not_after": soon, "renew_at": soon },
+        "le-two": { "state": "failed", "issuer": "le", "names": ["two.test"], "next_try": soon, "fault": "the authority is away" },
+    });
     let resolvers = json!({ "names": {
         "requests": { "name": 12, "srv": 1, "addr": 0 }, "responses": { "noerror": 9, "nxdomain": 4 } } });
     page.browser.value(&format!(
-        "page.paused = true; take({{ ...page.state, api: {{ ...page.api, ha: {ha}, resolvers: {resolvers} }} }}); show()"
+        "page.paused = true; take({{ ...page.state, api: {{ ...page.api, ha: {ha}, resolvers: {resolvers}, 'http/acme_certificates': {acme} }} }}); show()"
     ));
     page.shows(
         "#wrong .bad",
@@ -226,5 +232,11 @@ fn pair(page: &Page<'_>) {
     page.shows("#pair td", "192.0.2.10/24");
     page.shows("#pair td .is-good", "held");
     page.shows("#pair .facts dd", "version 7 of a, which all nodes have");
+    page.shows("#tls td .is-good", "valid");
+    page.shows("#tls td", "failed the authority is away");
+    page.shows(
+        "#wrong .bad",
+        "The certificate le-two could not be ordered — the authority is away",
+    );
     page.shows("#resolvers td", "nxdomain 4");
 }

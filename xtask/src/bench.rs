@@ -7,6 +7,7 @@
 
 mod account;
 mod cache;
+mod dashboard;
 mod load;
 mod machine;
 mod reload;
@@ -88,6 +89,13 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
             None => release::build()?,
         };
         return cache::run(&binary, side::NGINX.as_ref(), arguments);
+    }
+    if arguments == ["dashboard"] {
+        let binary = match std::env::var_os("WEIR_BINARY") {
+            Some(binary) => binary.into(),
+            None => release::build()?,
+        };
+        return dashboard::run(&binary);
     }
     let mut order = order(arguments)?;
     if cfg!(debug_assertions) {

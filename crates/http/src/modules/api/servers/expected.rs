@@ -1,13 +1,13 @@
 //! `if` in the body of a change: what it takes for granted about its server. Whoever saw a weight
-//! of 2 changes the weight 2, and not what another has made of it meanwhile; a number that belongs to
-//! another server after a restart changes nothing.
+//! of 2 changes the weight 2, and not what another has made of it meanwhile; a number that belongs
+//! to another server after a restart changes nothing.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 use weir_upstream::ServerView;
 
-use super::{Failure, format_error};
+use crate::modules::api::failure::Failure;
 
 /// The parameters that a server has to have, as they are shown; all of them if there are none.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Expected {
     pub(super) fn read(value: Value) -> Result<Self, Failure> {
         match value {
             Value::Object(expected) => Ok(Self(expected)),
-            _ => Err(format_error("invalid \"if\" value")),
+            _ => Err(refusal("invalid \"if\" value")),
         }
     }
 
@@ -56,7 +56,11 @@ impl Expected {
     pub(super) fn check_none(&self) -> Result<(), Failure> {
         match self.0.is_empty() {
             true => Ok(()),
-            false => Err(format_error("unknown parameter \"if\"")),
+            false => Err(refusal("unknown parameter \"if\"")),
         }
     }
+}
+
+fn refusal(text: &str) -> Failure {
+    Failure::bad("UpstreamConfFormatError", text)
 }

@@ -149,16 +149,16 @@ function confirmed(wanted) {
   const origin = document.activeElement;
   const yes = h("button.first", { type: "submit" }, word);
   const no = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
-  question = { ...wanted, yes, left: h("div", { role: "status" }) };
+  question = { ...wanted, yes, no, left: h("div", { role: "status" }) };
   const form = h("form", { method: "dialog", onsubmit: act }, h("h2", { id: "ask-h" }, title), parts, question.left, h("div.tools", {}, no, yes));
   dialog.replaceChildren(form);
   dialog.onclose = () => {
     question = null;
     if (origin && origin.isConnected) origin.focus();
   };
-  showQuestion();
   dialog.showModal();
-  (first || (wanted.takesAway && isLast(wanted.group, wanted.peer) ? no : yes)).focus();
+  (first || yes).focus();
+  showQuestion();
   first?.select();
 }
 
@@ -171,6 +171,7 @@ function showQuestion() {
   if (question.left.textContent !== words.textContent) question.left.replaceChildren(words);
   question.yes.className = last ? "first danger" : "first";
   say(question.yes, last ? `${question.word} the last one` : question.word);
+  if (last && document.activeElement === question.yes) question.no.focus();
 }
 
 /// Changes a server that is as it was in `then`, says what happened, and offers the way back.

@@ -101,17 +101,18 @@ function showLimits(page) {
 
 /// What the causes of errors mean; others are shown by their names.
 const CAUSES = {
-  no_live_upstream: "no server of the upstream takes requests", queue_full: "the queue of the upstream is full",
-  queue_timeout: "waited too long in the queue", resolver: "a name could not be resolved",
-  upstream_refused: "the server refused the connection", upstream_unreachable: "the server cannot be reached",
-  upstream_connect_timeout: "no connection to the server in time", upstream_tls: "TLS with the server failed",
-  upstream_send_timeout: "the server did not take the request in time", upstream_read_timeout: "the server did not answer in time",
-  upstream_closed: "the server closed the connection early", upstream_bad_response: "the server's answer is invalid",
-  limit_req: "a limit of requests (limit_req)", limit_conn: "a limit of connections (limit_conn)",
-  configured: "the configuration answers so", unauthorized: "no valid user and password", forbidden: "not permitted",
-  not_found: "there is no such file", method_not_allowed: "the method is not permitted", body_too_large: "the body of the request is too large",
-  bad_request: "the request is malformed", head_too_large: "the head of the request is too large", client_closed: "the client went away",
-  client_timeout: "the client was too slow", internal: "a fault in the server itself",
+  bad_request: "the request is malformed", head_too_large: "the head of the request is too large", body_too_large: "the body of the request is too large",
+  bad_body: "the body of the request is malformed", client_timeout: "the client was too slow", client_closed: "the client went away",
+  client_certificate: "no valid certificate of the client", plain_http: "plain HTTP on a port for TLS", unauthorized: "no valid user and password",
+  forbidden: "not permitted", not_found: "there is no such file", method_not_allowed: "the method is not permitted",
+  condition_failed: "a condition of the request does not hold", only_if_cached: "only a cached response is wanted", limit_req: "a limit of requests (limit_req)",
+  limit_conn: "a limit of connections (limit_conn)", configured: "the configuration answers so", closed: "closed without a response",
+  auth_request: "auth_request failed", internal: "a fault in the server itself", no_local_port: "no local port is free",
+  no_live_upstream: "no server of the upstream takes requests", queue_full: "the queue of the upstream is full", queue_timeout: "waited too long in the queue",
+  resolver: "a name could not be resolved", upstream_refused: "the server refused the connection", upstream_unreachable: "the server cannot be reached",
+  upstream_connect_timeout: "no connection to the server in time", upstream_tls: "TLS with the server failed", upstream_send_timeout: "the server did not take the request in time",
+  upstream_read_timeout: "the server did not answer in time", upstream_closed: "the server closed the connection early",
+  upstream_head_too_large: "the head of the server's answer is too large", upstream_bad_response: "the server's answer is invalid", upstream_other: "the server failed otherwise",
 };
 
 const causeWords = (cause) => CAUSES[cause] || cause.replaceAll("_", " ");

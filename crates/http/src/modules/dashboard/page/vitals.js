@@ -10,15 +10,15 @@ const BUSY = 0.9;
 const nameOf = (one) => one.subject || (one.servers && one.servers[0]) || one.file || "a certificate";
 
 VITAL_RULES.push(
-  ({ api }, add) => {
+  ({ api, at }, add) => {
     for (const one of api.certificates || []) {
       const level = one.expires_in <= VERY_SOON ? "bad" : one.expires_in <= SOON ? "warn" : null;
       const when = one.expires_in <= 0 ? `expired ${span(-1000 * one.expires_in)} ago` : `expires in ${span(1000 * one.expires_in)}`;
       if (level) add(level, `The certificate of ${nameOf(one)} ${when}`, one.file, "#tls");
     }
     for (const [id, one] of Object.entries(api["http/acme_certificates"] || {})) {
-      const fault = one.fault || one.error || one.reason;
-      if (fault) add("warn", `The certificate ${id} could not be ordered`, `${fault}${one.next ? `; tried again at ${one.next}` : ""}`, "#tls");
+      const next = one.next_try ? `; tried again in ${span(Date.parse(one.next_try) - at)}` : "";
+      if (one.state === "failed") add(one.not_after && Date.parse(one.not_after) > at + 1000 * VERY_SOON ? "warn" : "bad", `The certificate ${id} could not be ordered`, `${one.fault || ""}${next}`, "#tls");
     }
   },
   ({ api, at }, add) => {
@@ -44,6 +44,7 @@ function loopLoads(api, before) {
   });
 }
 
+const ORDERED_COLUMNS = [["Certificate"], ["Names", "mid"], ["State"], ["Until", "mid"], ["Next", "mid"]];
 const CERTIFICATE_COLUMNS = [["Certificate"], ["Expires"], ["Issuer", "wide"], ["File", "wide"]];
 
 /// Certificates, the soonest end first, and handshakes.
@@ -61,7 +62,13 @@ function showTls(page) {
   }
   const ordered = Object.entries(api["http/acme_certificates"] || {});
   if (ordered.length) {
-    content.push(h("h3", {}, "Ordered by Weir"), facts(ordered.map(([id, one]) => [id, [one.status || one.state, one.not_after && `until ${one.not_after.slice(0, 10)}`, one.next && `next try ${one.next}`].filter(Boolean).join(", ")])));
+    const rows = ordered.map(([id, one]) => {
+      const left = (time) => `in ${span(Date.parse(time) - page.at)}`;
+      const next = one.state === "failed" ? one.next_try && `tried again ${left(one.next_try)}` : one.renew_at && `renewed ${left(one.renew_at)}`;
+      const state = `${one.state}${one.orders_elsewhere ? ", by another node" : ""}`;
+      return h("tr", {}, cells([id, (one.names || []).join(", "), [h("span", { class: one.state === "failed" ? "is-bad" : one.state === "valid" ? "is-good" : null }, state), one.state === "failed" && one.fault ? h("span.why", {}, ` ${one.fault}`) : null].filter(Boolean), one.not_after ? one.not_after.slice(0, 10) : "–", next || "–"], ORDERED_COLUMNS));
+    });
+    content.push(h("h3", {}, "Ordered by Weir"), table("Certificates that are ordered by Weir", ORDERED_COLUMNS, rows));
   }
   for (const [side, words] of [["clients", "Handshakes with clients"], ["upstreams", "Handshakes with upstreams"]]) {
     const counts = api.ssl && api.ssl[side];
