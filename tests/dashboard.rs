@@ -298,7 +298,14 @@ fn changes_by_click(page: &Page<'_>) {
     page.shows("table.servers td", "7");
     page.click("#toasts .toast:last-child .undo");
     until("the weight before", || page.state(0)["weight"] == 2);
-    // What another has changed since the question, or since the change, stays.
+    edits_of_others(page, &act, &set);
+    // What the API refuses is said in its words: here, the server is gone.
+    page.browser.value("begun('shop', { id: 99, server: 'a' }, drain)");
+    page.shows("#toasts .bad", "(404)");
+}
+
+/// What another has changed since the question, or since the change, stays.
+fn edits_of_others(page: &Page<'_>, act: &dyn Fn(usize, &str), set: &dyn Fn(usize, &Value)) {
     act(0, "Weight");
     set(0, &json!({ "weight": 9 }));
     page.browser.value("document.querySelector('#weight').value = 5");
@@ -314,9 +321,6 @@ fn changes_by_click(page: &Page<'_>) {
     page.shows("#toasts .bad", "has \"weight\" 1 and not 4");
     assert_eq!((&page.state(0)["weight"], &page.state(1)["weight"]), (&json!(9), &json!(1)));
     set(0, &json!({ "weight": 2 }));
-    // What the API refuses is said in its words: here, the server is gone.
-    page.browser.value("begun('shop', { id: 99, server: 'a' }, drain)");
-    page.shows("#toasts .bad", "(404)");
 }
 
 fn changes_by_keys(page: &Page<'_>) {

@@ -46,6 +46,7 @@ usage: cargo xtask CHORE
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md
   bench picks               the cost of a server's choice by method, in groups of 3 and 1,000
+  bench dashboard           what ten viewers of the dashboard cost, with 10,000 servers
   bench attacks [WORD]..    attacks on HTTP/2: what ends them, and what they cost both sides
   balancing                 the simulation of balancing: docs/balancing.md's tables and plots anew
   instructions [--record]   fails if a request takes more instructions than is on record

@@ -13,8 +13,8 @@ use crate::modules::api::failure::Failure;
 #[derive(Debug, Default)]
 pub(super) struct Expected(Map<String, Value>);
 
-/// Held by changes with `if` from the look at a server to its change, so that of two that expect the
-/// same one is refused.
+/// Held by changes with `if` from the look at a server to its change, so that of two that expect
+/// the same one is refused.
 static CHANGING: Mutex<()> = Mutex::new(());
 
 impl Expected {
