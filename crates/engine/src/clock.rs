@@ -13,28 +13,42 @@ use jiff::tz::TimeZone;
 pub struct Instant(u64);
 
 thread_local! {
-    /// The time of the current turn of the thread's loop, read once per turn like nginx's
-    /// `ngx_cached_time`: the monotonic clock, and the second of the wall clock. Zero without a
-    /// loop.
-    static TURN: Cell<(Instant, i64)> = const { Cell::new((Instant(0), 0)) };
+    /// The monotonic time of the current turn of the thread's loop, read once per turn like nginx's
+    /// `ngx_cached_time`. Zero without a loop.
+    static TURN: Cell<Instant> = const { Cell::new(Instant(0)) };
+
+    /// The second of the wall clock, for turns, and when it is read again.
+    static SECOND: Cell<(i64, Instant)> = const { Cell::new((0, Instant(0))) };
 }
+
+/// The time for which a second of the wall clock counts: as long as a tick of most kernels, which
+/// is the precision of the coarse clock.
+const TICK: Duration = Duration::from_millis(4);
 
 /// Starts a turn of the thread's loop with the current time.
 pub(crate) fn begin_turn() {
-    TURN.set((precise(), clock_gettime(ClockId::RealtimeCoarse).tv_sec));
+    let now = precise();
+    TURN.set(now);
+    if now >= SECOND.get().1 {
+        SECOND.set((coarse_secs(), now + TICK));
+    }
 }
 
 /// Clears the turn's time: the thread's loop has ended.
 pub(crate) fn end_turns() {
-    TURN.set((Instant(0), 0));
+    TURN.set(Instant(0));
+}
+
+fn coarse_secs() -> i64 {
+    clock_gettime(ClockId::RealtimeCoarse).tv_sec
 }
 
 /// The monotonic time at the start of the loop's turn; without a loop, that of the kernel's last
 /// tick. The cheapest clock, for deadlines and windows.
 pub fn now() -> Instant {
     match TURN.get() {
-        (Instant(0), _) => read(ClockId::MonotonicCoarse),
-        (now, _) => now,
+        Instant(0) => read(ClockId::MonotonicCoarse),
+        now => now,
     }
 }
 
@@ -143,8 +157,8 @@ pub fn msec() -> u64 {
 /// The wall-clock second, with the precision of [`now`].
 pub fn wall_secs() -> i64 {
     match TURN.get() {
-        (Instant(0), _) => clock_gettime(ClockId::RealtimeCoarse).tv_sec,
-        (_, secs) => secs,
+        Instant(0) => coarse_secs(),
+        _ => SECOND.get().0,
     }
 }
 

@@ -41,7 +41,7 @@ mod threads;
 pub(crate) mod timers;
 
 pub use join::{Ended, JoinHandle};
-pub use measured::{LoopView, TURN_ENDS, loops};
+pub use measured::{LoopView, TURN_ENDS, loops, measure_turns};
 pub use method::Method;
 pub use tasks::Task;
 pub use threads::on_a_thread;
@@ -122,21 +122,13 @@ impl Loop {
             true => self.timers.next(self.tidies_at.get()),
             false => timers::Wait::No,
         };
-        self.measure();
+        self.measuring.end_turn(&self.tasks, &self.timers);
         if self.reactor.wait(wait) {
             remote::take(self.number());
         }
         clock::begin_turn();
         self.timers.fire();
         self.tasks.begin_turn();
-    }
-
-    /// Notes the length of the turn that ends now.
-    fn measure(&self) {
-        if let Some(measured) = &*self.measured.borrow() {
-            let (tasks, timers) = (self.tasks.live(), self.timers.live());
-            measured.turn(clock::now(), clock::precise(), tasks, timers);
-        }
     }
 
     /// Returns the memory of a crowd of tasks some time after it has ended. Not at once, since the

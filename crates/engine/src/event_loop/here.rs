@@ -1,11 +1,10 @@
 //! A thread's state of its loop.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 
-use super::measured::Measured;
+use super::measured::Measuring;
 use super::method::Method;
 use super::outbox::Outbox;
 use super::reactor::Reactor;
@@ -31,7 +30,7 @@ pub(crate) struct Loop {
     /// When the memory of a crowd of tasks is to be returned; never if there was none.
     pub(super) tidies_at: Cell<Instant>,
     /// The figures of the open loop.
-    pub(super) measured: RefCell<Option<Arc<Measured>>>,
+    pub(super) measuring: Measuring,
 }
 
 impl Loop {
@@ -44,7 +43,7 @@ impl Loop {
                 timers: Timers::default(),
                 outbox: Outbox::default(),
                 tidies_at: Cell::new(Instant::NEVER),
-                measured: RefCell::new(None),
+                measuring: Measuring::default(),
             }));
             HERE.set(Some(new));
             new
@@ -58,14 +57,13 @@ impl Loop {
         here.number.set(number);
         here.tidies_at.set(Instant::NEVER);
         here.tasks.open(number);
-        here.measured.replace(Some(Measured::begin()));
         Ok(here)
     }
 
     /// Drops the tasks and closes the kernel's objects.
     pub(super) fn close(&self) {
         self.tasks.close();
-        self.measured.take();
+        self.measuring.close();
         self.outbox.close();
         self.reactor.close();
         remote::close(self.number.replace(0));

@@ -1,12 +1,17 @@
 //! Figures of each loop: how long its turns take, and how busy it is.
 //!
 //! A turn begins when the kernel has answered and ends when the loop waits again. Its length is the
-//! delay that everything else on this thread has: the loop's lag.
+//! delay that everything else on this thread has: the loop's lag. Turns are measured as soon as
+//! somebody can ask for the figures ([`measure_turns`]), since a measured one costs a look at the
+//! clock.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use super::tasks::Tasks;
+use super::timers::Timers;
 use crate::clock::{self, Instant};
 
 /// The upper bounds of the buckets of turns' lengths, in microseconds; one more is unbounded.
@@ -19,6 +24,41 @@ const BUCKETS: usize = TURN_ENDS.len() + 1;
 /// of the last one to two periods.
 const PERIOD: Duration = Duration::from_secs(30);
 
+/// Whether turns are measured.
+static MEASURES: AtomicBool = AtomicBool::new(false);
+
+/// Measures the turns of all loops of the process from now on.
+pub fn measure_turns() {
+    MEASURES.store(true, Relaxed);
+}
+
+/// The figures of a loop, from its first measured turn on.
+#[derive(Debug, Default)]
+pub(super) struct Measuring(RefCell<Option<Arc<Measured>>>);
+
+impl Measuring {
+    /// Notes the turn that ends now, and what the loop has.
+    #[inline]
+    pub(super) fn end_turn(&self, tasks: &Tasks, timers: &Timers) {
+        if MEASURES.load(Relaxed) {
+            self.note(tasks, timers);
+        }
+    }
+
+    /// Out of line, so that the loop is compiled as if it were not measured.
+    #[inline(never)]
+    fn note(&self, tasks: &Tasks, timers: &Timers) {
+        let measured = &mut *self.0.borrow_mut();
+        let measured = measured.get_or_insert_with(Measured::begin);
+        measured.turn(clock::now(), clock::precise(), tasks.live(), timers.live());
+    }
+
+    /// Forgets the figures, with the loop that closes.
+    pub(super) fn close(&self) {
+        self.0.take();
+    }
+}
+
 /// The figures of one loop, written by its thread and read by any.
 #[derive(Debug)]
 pub(crate) struct Measured {
@@ -28,7 +68,7 @@ pub(crate) struct Measured {
     turns: [AtomicU64; BUCKETS],
     /// The sum of their lengths, in nanoseconds.
     busy: AtomicU64,
-    /// The longest turn of this period and of the one before, in nanoseconds.
+    /// The longest slow turn of this period and of the one before, in nanoseconds.
     longest: AtomicU64,
     longest_before: AtomicU64,
     tasks: AtomicU64,
@@ -44,13 +84,13 @@ static LOOPS: Mutex<Vec<Weak<Measured>>> = Mutex::new(Vec::new());
 pub struct LoopView {
     /// The name of its thread.
     pub thread: String,
-    /// The time since it began.
+    /// The time since its first measured turn.
     pub age: Duration,
     /// Turns by length, in the buckets of [`TURN_ENDS`].
     pub turns: [u64; BUCKETS],
     /// The time in turns.
     pub busy: Duration,
-    /// The longest turn of the last 30 to 60 seconds.
+    /// The longest turn of the last 30 to 60 seconds; zero if all were in the first bucket.
     pub longest: Duration,
     /// Its tasks.
     pub tasks: u64,
@@ -58,7 +98,7 @@ pub struct LoopView {
     pub timers: u64,
 }
 
-/// The figures of all loops of the process that are open.
+/// The figures of all loops of the process that are open and measured.
 pub fn loops() -> Vec<LoopView> {
     let loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
     loops.iter().filter_map(Weak::upgrade).map(|one| one.view()).collect()
@@ -66,7 +106,8 @@ pub fn loops() -> Vec<LoopView> {
 
 impl Measured {
     /// Figures of a loop of this thread that begins now.
-    pub(super) fn begin() -> Arc<Self> {
+    #[cold]
+    fn begin() -> Arc<Self> {
         let began = clock::precise();
         let new = Arc::new(Self {
             thread: std::thread::current().name().unwrap_or_default().to_owned(),
@@ -87,13 +128,21 @@ impl Measured {
 
     /// Notes a turn from `start` to `end`, and what the loop has.
     #[inline]
-    pub(super) fn turn(&self, start: Instant, end: Instant, tasks: usize, timers: usize) {
+    fn turn(&self, start: Instant, end: Instant, tasks: usize, timers: usize) {
         let nanos = end.nanos().saturating_sub(start.nanos());
-        let bucket = TURN_ENDS.iter().position(|bound| nanos <= bound * 1000);
-        add(&self.turns[bucket.unwrap_or(BUCKETS - 1)], 1);
         add(&self.busy, nanos);
         self.tasks.store(tasks as u64, Relaxed);
         self.timers.store(timers as u64, Relaxed);
+        match nanos <= TURN_ENDS[0] * 1000 {
+            true => add(&self.turns[0], 1),
+            false => self.slow_turn(nanos, end),
+        }
+    }
+
+    #[cold]
+    fn slow_turn(&self, nanos: u64, end: Instant) {
+        let bucket = TURN_ENDS.iter().position(|bound| nanos <= bound * 1000);
+        add(&self.turns[bucket.unwrap_or(BUCKETS - 1)], 1);
         if end.nanos() >= self.period.load(Relaxed) {
             self.begin_period(end);
         }
@@ -102,7 +151,6 @@ impl Measured {
         }
     }
 
-    #[cold]
     fn begin_period(&self, now: Instant) {
         // After a pause of more than a period, the longest turn is an old one.
         let is_next = now.nanos() < self.period.load(Relaxed) + PERIOD.as_nanos() as u64;
@@ -113,10 +161,20 @@ impl Measured {
     }
 
     fn view(&self) -> LoopView {
-        let longest = self.longest.load(Relaxed).max(self.longest_before.load(Relaxed));
+        self.view_at(clock::precise())
+    }
+
+    fn view_at(&self, now: Instant) -> LoopView {
+        let longest = self.longest.load(Relaxed);
+        // Periods end with slow turns, of which there may be none for a time.
+        let longest = match now.nanos().checked_sub(self.period.load(Relaxed)) {
+            None => longest.max(self.longest_before.load(Relaxed)),
+            Some(over) if over < PERIOD.as_nanos() as u64 => longest,
+            Some(_) => 0,
+        };
         LoopView {
             thread: self.thread.clone(),
-            age: clock::precise().since(self.began),
+            age: now.since(self.began),
             turns: std::array::from_fn(|at| self.turns[at].load(Relaxed)),
             busy: Duration::from_nanos(self.busy.load(Relaxed)),
             longest: Duration::from_nanos(longest),
@@ -145,13 +203,16 @@ mod tests {
         figures.period.store(at(30_000).nanos(), Relaxed);
         figures.turn(at(1), at(1), 3, 2);
         figures.turn(at(1), at(21), 3, 4);
-        let view = figures.view();
+        let view = figures.view_at(at(21));
         assert_eq!((view.turns[0], view.turns[7], view.tasks, view.timers), (1, 1, 3, 4));
         assert_eq!((view.busy, view.longest), (Duration::from_millis(20), view.busy));
         figures.turn(at(31_000), at(31_001), 0, 0);
-        assert_eq!(figures.view().longest, Duration::from_millis(20), "of the period before");
-        figures.turn(at(62_000), at(62_001), 0, 0);
-        assert_eq!(figures.view().longest, Duration::from_millis(1));
+        let longest = |now| figures.view_at(at(now)).longest.as_millis();
+        assert_eq!(longest(31_002), 20, "of the period before");
+        // Without another slow turn, a period ends nevertheless.
+        assert_eq!((longest(61_002), longest(91_002)), (1, 0));
+        figures.turn(at(62_000), at(62_002), 0, 0);
+        assert_eq!((longest(62_003), longest(92_001)), (2, 2));
         assert!(loops().iter().any(|known| *known.thread == *figures.thread));
     }
 }

@@ -12,7 +12,7 @@ use std::future::poll_fn;
 
 use serde_json::Value;
 use weir_conf::{Contexts, Cx, Fault, Local, Node, Settings, Slot, directives};
-use weir_engine::event_loop::on_a_thread;
+use weir_engine::event_loop::{self, on_a_thread};
 use weir_wire::header::Known;
 
 use crate::body::BodyStep;
@@ -97,7 +97,10 @@ impl Api {
 }
 
 fn content(settings: &Settings) -> Option<Handler> {
-    settings.get(&API).access.map(|_| Handler::Async(handle))
+    settings.get(&API).access.map(|_| {
+        event_loop::measure_turns();
+        Handler::Async(handle)
+    })
 }
 
 fn handle(request: &mut Request) -> Pending<'_, Verdict> {

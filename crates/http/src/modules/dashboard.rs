@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use weir_conf::{Contexts, Cx, Fault, Local, Node, Settings, Slot, directives};
 use weir_engine::duty::Duty;
-use weir_engine::event_loop::on_a_thread;
+use weir_engine::event_loop::{self, on_a_thread};
 use weir_upstream::{Registry, Side};
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
@@ -81,7 +81,10 @@ fn is_on(settings: &Settings) -> bool {
 }
 
 fn content(settings: &Settings) -> Option<Handler> {
-    is_on(settings).then_some(Handler::Async(handle))
+    is_on(settings).then(|| {
+        event_loop::measure_turns();
+        Handler::Async(handle)
+    })
 }
 
 /// The duty that notes the history, where there is a dashboard.

@@ -7,7 +7,7 @@
 //! To add a metric, write it in the collector of its theme, or list another one in [`COLLECTORS`].
 
 use weir_conf::{Contexts, Cx, Fault, Local, Node, Settings, Slot, directives};
-use weir_engine::event_loop::on_a_thread;
+use weir_engine::event_loop::{self, on_a_thread};
 use weir_upstream::{Now, Side};
 use weir_wire::exposition::{Exposition, Format};
 use weir_wire::h1::Method;
@@ -66,7 +66,10 @@ impl Prometheus {
 }
 
 fn content(settings: &Settings) -> Option<Handler> {
-    settings.get(&PROMETHEUS).on.then_some(Handler::Async(handle))
+    settings.get(&PROMETHEUS).on.then(|| {
+        event_loop::measure_turns();
+        Handler::Async(handle)
+    })
 }
 
 fn handle(request: &mut Request) -> Pending<'_, Verdict> {
