@@ -95,9 +95,8 @@ struct Partner {
     /// It was said that there is a link, and not yet that it has ended. A link that gives way to
     /// another one, there or about to come, leaves it so.
     told_up: bool,
-    /// The mirror has been told what came by the link, or it was dropped: another mirror does not
-    /// know it, and the partner does not say it again.
-    heard: bool,
+    /// What came by the link before the mirror was dropped, and the partner does not say it again.
+    missed: bool,
     /// A newer process of this node has the partner's link, so this one does not dial.
     yielded: bool,
     /// Why there is no link.
@@ -178,15 +177,15 @@ impl Hub {
         self.end(node, number, reason, false);
     }
 
-    /// Begins the events anew, for another mirror: it is told of the links that are up, with all
-    /// that has come by them. Links of which an earlier mirror has been told more end, and come
+    /// Begins the events anew, for another mirror: it is told of the links that are up, and of
+    /// nothing that an earlier mirror was told. Links of which something was dropped end, and come
     /// back.
     pub fn begin_events(&self) {
         let partners = self.0.partners.borrow();
-        let heard = partners.iter().filter(|(_, partner)| partner.heard);
-        let heard: Vec<String> = heard.map(|(node, _)| node.clone()).collect();
+        let missed = partners.iter().filter(|(_, partner)| partner.missed);
+        let missed: Vec<String> = missed.map(|(node, _)| node.clone()).collect();
         drop(partners);
-        for node in heard {
+        for node in missed {
             self.disconnect(&node, "the mirror begins anew");
         }
         let mut events = self.0.events.borrow_mut();
@@ -260,15 +259,12 @@ impl Hub {
         let mut partners = self.0.partners.borrow_mut();
         let Some(partner) = partners.get_mut(node) else { return };
         let mut events = self.0.events.borrow_mut();
-        if events.taken {
-            partner.heard = true;
-        } else if partner.heard {
-            return;
-        } else if events.waiting.len() >= MOST_EARLY
-            || events.bytes + message.len() > MOST_EARLY_BYTES
-        {
-            partner.heard = true;
-            return events.forget(node);
+        if !events.taken {
+            let (count, bytes) = (events.waiting.len(), events.bytes + message.len());
+            if partner.missed || count >= MOST_EARLY || bytes > MOST_EARLY_BYTES {
+                partner.missed = true;
+                return events.forget(node);
+            }
         }
         drop((partners, events));
         self.tell(Event::Received { node: node.to_owned(), class, message });
@@ -342,7 +338,7 @@ impl Hub {
         partner.outbound = Outbound::default();
         partner.since = clock::wall_secs();
         partner.reason.clear();
-        (partner.yielded, partner.heard) = (false, false);
+        (partner.yielded, partner.missed) = (false, false);
         let replaced = std::mem::replace(&mut partner.told_up, true);
         wake(&mut partner.task);
         drop(partners);
@@ -387,7 +383,7 @@ impl Hub {
         partner.outbound = Outbound::default();
         partner.since = clock::wall_secs();
         partner.reason = shortened(reason);
-        (partner.yielded, partner.heard) = (yielded, false);
+        (partner.yielded, partner.missed) = (yielded, false);
         wake(&mut partner.dialler);
         drop(partners);
         self.tell(Event::Disconnected { node: node.to_owned() });
