@@ -1,6 +1,8 @@
 //! `proxy_cache_rfc9111`: responses are kept and used as RFC 9111 asks of a shared cache.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::cache::{caching, files, http, numbers, used};
 use crate::harness::{Backend, Reply, Response, Server, until};
@@ -406,6 +408,20 @@ fn a_response_is_updated_beside_requests_that_take_it_stale() {
     get(&server, "/c", say, "");
     let lines = "Cache-Control: max-age=20\r\n";
     assert_eq!(used(&get(&server, "/c", fresh, lines)).0, "EXPIRED");
+}
+
+#[test]
+fn a_response_is_as_old_as_the_time_that_it_took() {
+    let backend = Backend::new(|_| {
+        thread::sleep(Duration::from_millis(50));
+        Reply::with("200 OK", "Cache-Control: max-age=600\r\n", "body")
+    });
+    let server = following(&backend);
+    let begun = Instant::now();
+    server.get("/");
+    let hit = server.get("/");
+    assert_eq!(hit.header("X-Cache"), Some("HIT"));
+    assert!(u64::from(age(&hit)) <= begun.elapsed().as_secs() + 1, "{hit:?}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl<'a> Fetch<'a> {
         fields: &Headers,
     ) -> Option<Lifetime> {
         let attempt = request.attempts.list.last();
-        let delay = attempt.and_then(|(_, attempt)| attempt.header).unwrap_or(0) / 1000;
+        let micros = attempt.and_then(|(_, attempt)| attempt.header).unwrap_or(0);
         lifetime::judge(&Received {
             status,
             fields,
@@ -60,7 +60,7 @@ impl<'a> Fetch<'a> {
             is_authorized: request.head.get(Known::Authorization).is_some(),
             keeps_parts: self.caching.key.is_some(),
             now: Now::of_turn().wall,
-            delay: i64::try_from(delay).unwrap_or(i64::MAX),
+            delay: (micros / 1_000_000).cast_signed(),
         })
     }
 
