@@ -68,6 +68,7 @@ mod malformed_heads;
 mod memcached;
 mod mp4;
 mod otel;
+mod packaging;
 mod pair;
 mod parameters;
 mod paths;

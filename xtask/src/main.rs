@@ -41,7 +41,9 @@ usage: cargo xtask CHORE
                             told, or those of an installed nginx, and installs it below DESTDIR;
                             --quick leaves the training out
   package [--quick|--debug|--binary=PROGRAM] [--into=DIR]
-                            the Debian packages weir and weir-dbgsym, in target/debian
+                            the Debian packages weir and weir-dbgsym, in target/debian;
+                            --check[=WORD] runs the cases of packaging/checks (or those whose names
+                            hold WORD) with them, each on a fresh Debian of its own
   bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md

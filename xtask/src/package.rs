@@ -9,6 +9,8 @@ use crate::install::manual_of;
 use crate::scratch::Scratch;
 use crate::{Failure, cargo, packages, release};
 
+mod check;
+mod hosts;
 mod tree;
 
 use tree::Tree;
@@ -27,10 +29,11 @@ const REVISION: &str = "1";
 
 const MAINTAINER: &str = "The Weir developers <developers@weir.invalid>";
 
-/// Builds the packages into a folder, by default `TARGET/debian`.
+/// Builds the packages into a folder, by default `TARGET/debian`, or checks them on hosts of their
+/// own.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     packages::install(packages::PACKAGE)?;
-    let (mut folder, mut program, mut revision) = (None, None, REVISION);
+    let (mut folder, mut program, mut revision, mut check) = (None, None, REVISION, None);
     for argument in arguments {
         match argument.split_once('=').unwrap_or((argument, "")) {
             ("--quick", "") => {
@@ -40,26 +43,35 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
             ("--binary", path) if !path.is_empty() => program = Some(PathBuf::from(path)),
             ("--revision", text) if !text.is_empty() => revision = text,
             ("--into", path) if !path.is_empty() => folder = Some(PathBuf::from(path)),
+            ("--check", word) => check = Some(word),
             _ => return Err(format!("\"{argument}\" is not an argument of package")),
         }
     }
     let program = program.map_or_else(|| release::build_for(CONFIGURE), Ok)?;
+    if let Some(word) = check {
+        return check::run(&program, word);
+    }
     let folder = folder.map_or_else(|| Ok(cargo::target()?.join("debian")), Ok::<_, Failure>)?;
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for path in pack(&program, revision, &folder)? {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Packs a program, and returns the paths of `weir` and `weir-dbgsym`.
+fn pack(program: &Path, revision: &str, folder: &Path) -> Result<[PathBuf; 2], Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let scratch = Scratch::new("package")?;
     let packages = Packages {
-        manual: manual_of(&program, &scratch)?,
-        program,
+        manual: manual_of(program, &scratch)?,
+        program: program.to_owned(),
         version: format!("{}-{revision}", env!("CARGO_PKG_VERSION")),
         architecture: said("dpkg", &["--print-architecture"])?,
         time: said("git", &["log", "-1", "--format=%ct"])?,
         date: said("git", &["log", "-1", "--format=%cD"])?,
         scratch: &scratch,
     };
-    for path in [packages.server(&folder)?, packages.symbols(&folder)?] {
-        println!("{}", path.display());
-    }
-    Ok(())
+    Ok([packages.server(folder)?, packages.symbols(folder)?])
 }
 
 /// What both packages are made of.
@@ -95,7 +107,7 @@ impl Packages<'_> {
         tree.compressed("usr/share/man/man8/weir.8.gz", &read(&self.manual.join("weir.8"))?)?;
         let page = read(&self.manual.join("weir.conf.5"))?;
         tree.compressed("usr/share/man/man5/weir.conf.5.gz", &page)?;
-        self.documents(&mut tree, "weir")?;
+        self.documents(&mut tree)?;
         tree.file("usr/share/lintian/overrides/weir", &debian("lintian-overrides")?)?;
         tree.folder("var/log/weir", 0o755)?;
         tree.folder("var/lib/weir", 0o755)?;
@@ -145,15 +157,14 @@ impl Packages<'_> {
         tree.file("usr/share/weir/html/index.html", &debian("index.html")?)
     }
 
-    fn documents(&self, tree: &mut Tree, package: &str) -> Result<(), Failure> {
-        let folder = format!("usr/share/doc/{package}");
-        tree.file(&format!("{folder}/copyright"), &debian("copyright")?)?;
+    fn documents(&self, tree: &mut Tree) -> Result<(), Failure> {
+        tree.file("usr/share/doc/weir/copyright", &debian("copyright")?)?;
         let change = format!(
             "weir ({}) unstable; urgency=medium\n\n  * See the project's CHANGELOG.md.\n\n \
              -- {MAINTAINER}  {}\n",
             self.version, self.date
         );
-        tree.compressed(&format!("{folder}/changelog.Debian.gz"), change.as_bytes())
+        tree.compressed("usr/share/doc/weir/changelog.Debian.gz", change.as_bytes())
     }
 
     /// The package `weir-dbgsym`: the debug symbols, found by the program's build id.
@@ -169,7 +180,7 @@ impl Packages<'_> {
         let id = id.filter(|id| id.len() > 2).ok_or(format!("{program} has no build id"))?;
         let (start, rest) = id.split_at(2);
         tree.file(&format!("usr/lib/debug/.build-id/{start}/{rest}.debug"), &read(&symbols)?)?;
-        self.documents(&mut tree, "weir-dbgsym")?;
+        tree.link("usr/share/doc/weir-dbgsym", "weir")?;
         tree.control(
             "control",
             &format!(

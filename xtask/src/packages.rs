@@ -51,6 +51,10 @@ pub(crate) const PACKAGE: &[Needed] = &[
     ("git", "git"),
 ];
 
+/// For checks of packages.
+pub(crate) const CHECKS: &[Needed] =
+    &[("debootstrap", "debootstrap"), ("lintian", "lintian"), ("apparmor_parser", "apparmor")];
+
 /// For load: the backend, the generator, certificates.
 pub(crate) const LOAD: &[Needed] =
     &[("nginx", "nginx"), ("wrk", "wrk"), ("h2load", "nghttp2-client"), ("openssl", "openssl")];

@@ -61,6 +61,14 @@ impl Tree {
         made.map_err(|error| format!("{}: {error}", path.display()))
     }
 
+    /// A symbolic link.
+    pub(super) fn link(&mut self, path: &str, to: &str) -> Result<(), Failure> {
+        let path = self.root.join(path);
+        let made = std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))
+            .and_then(|()| std::os::unix::fs::symlink(to, &path));
+        made.map_err(|error| format!("{}: {error}", path.display()))
+    }
+
     /// A control file.
     pub(super) fn control(&mut self, name: &str, text: &str, mode: u32) -> Result<(), Failure> {
         self.put(&format!("DEBIAN/{name}"), text.as_bytes(), mode)
