@@ -1,8 +1,11 @@
 //! Every call that `docs/openapi.json` describes, with answers of the described shape.
 
+use std::cell::RefCell;
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Backend, Server, until};
+use crate::harness::{Backend, Client, Server, until, until_some};
 
 const CONF: &str = "
     upstream u { zone u 64k; server %a%; server 127.0.0.1:1 backup; queue 5; agent_check port=1; load_report; }
@@ -12,6 +15,7 @@ const CONF: &str = "
     keyval_zone zone=keyval:64k timeout=1h; keyval $arg_key $value zone=keyval;
     server { listen 127.0.0.1:%port%; status_zone server_zone;
         location /api { api write=on; }
+        location /hung { request_records on; proxy_pass http://%hung%; }
         location / { request_records on sample=100%; status_zone location_zone; limit_req zone=limit_req; limit_conn limit_conn 9;
             proxy_cache cache;
             proxy_pass http://u; } }";
@@ -32,6 +36,11 @@ const NAMES: &[(&str, &str)] = &[
 /// The id of a trace with a recorded request.
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
+thread_local! {
+    /// The id of a request that is under way in the test of this thread.
+    static UNDER_WAY: RefCell<String> = RefCell::default();
+}
+
 /// The bodies of calls that have one, by their names.
 const BODIES: &[(&str, &str)] = &[
     ("addPairs", r#"{"a": "1", "b": {"value": "2", "expire": 60000}}"#),
@@ -50,6 +59,9 @@ fn document() -> Value {
 
 /// The paths and names of parameters in a path of the document.
 fn named(path: &str) -> String {
+    if path == "/http/requests_under_way/{request}" {
+        return UNDER_WAY.with_borrow(|id| path.replace("{request}", id));
+    }
     let name = NAMES.iter().find(|(known, _)| *known == path).map_or("", |(_, name)| name);
     path.replace("{zone}", name)
         .replace("{worker}", name)
@@ -58,13 +70,24 @@ fn named(path: &str) -> String {
         .replace("{id}", "0")
 }
 
-fn start() -> (Server, Backend) {
+/// The server, and what it needs.
+fn start() -> (Server, (Backend, TcpListener, Client)) {
     let backend = Backend::text("a");
-    let server = Server::http(CONF).set("a", backend.address()).start();
+    // It takes connections, and answers nothing.
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = Server::http(CONF).set("a", backend.address());
+    let server = setup.set("hung", hung.local_addr().unwrap()).start();
+    let mut client = server.client();
+    client.send("GET /hung HTTP/1.1\r\nHost: a\r\n\r\n");
+    let id = until_some("a request under way", || {
+        let all = server.api_get("http/requests_under_way/");
+        Some(all.get(0)?["id"].as_str()?.to_owned())
+    });
+    UNDER_WAY.set(id);
     server.get_with("/?key=1", &format!("traceparent: 00-{TRACE}-b7ad6b7169203331-01\r\n"));
     let path = format!("http/request_records/{TRACE}");
     until("a record", || server.api("GET", &path, "").status == 200);
-    (server, backend)
+    (server, (backend, hung, client))
 }
 
 /// A call; the answer's status and JSON, if it has any.

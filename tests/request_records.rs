@@ -1,10 +1,13 @@
 //! `request_records`: what happened to a request, found by its id.
 
+use std::net::TcpListener;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{Backend, H2Client, Reply, Server, Setup, is_nginx, until_some};
+use crate::harness::{
+    Backend, H2Client, Reply, Server, Setup, Signal, is_nginx, until, until_some,
+};
 
 /// A server with records and their API.
 fn setup(http: &str, server: &str) -> Setup {
@@ -320,4 +323,72 @@ fn streams_and_upgraded_connections_are_recorded_at_their_end() {
     let of_stream = listed("status=503");
     assert_eq!(of_stream["request"], "GET /h2 HTTP/2.0");
     assert_eq!(record(&server, of_stream["id"].as_str().unwrap())["protocol"], "HTTP/2.0");
+}
+
+/// The only request under way at a path, once it does something.
+fn under_way(server: &Server, path: &str, doing: &str) -> Value {
+    until_some(&format!("{path}, {doing}"), || {
+        let all = server.api_get("http/requests_under_way/");
+        let is_it = |request: &&Value| request["request"].as_str().unwrap().contains(path);
+        all.as_array().unwrap().iter().find(is_it).filter(|it| it["doing"] == doing).cloned()
+    })
+}
+
+#[test]
+fn a_request_that_hangs_is_seen_before_it_ends() {
+    // It takes connections, and answers nothing.
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hung.local_addr().unwrap().to_string();
+    let conf = "upstream u { zone u 64k; server %hung% max_conns=1; queue 5; }
+        server { listen 127.0.0.1:%port%; server_name first.test;
+            request_records on slow=off sample=0%;
+            location /api { api; request_records off; }
+            location /hung { proxy_pass http://u; }
+            location /body { proxy_pass http://u; } }";
+    let server = Server::http(conf).set("hung", &address).start();
+    assert_eq!(server.api_get("http/requests_under_way/"), serde_json::json!([]));
+    let mut first = server.client();
+    first.send("GET /hung/1 HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    let request = under_way(&server, "/hung/1", "response_head");
+    assert_eq!(request["request"], "GET /hung/1 HTTP/1.1");
+    assert_eq!((&request["host"], &request["server"]), (&"a.test".into(), &"first.test".into()));
+    assert_eq!((&request["client"], &request["upstream"]), (&"127.0.0.1".into(), &"u".into()));
+    assert_eq!(request["upstream_server"], address);
+    assert_eq!(request["location"]["name"], "/hung");
+    assert!(request["doing_for"].as_u64() <= request["age"].as_u64());
+
+    // Its whole story so far.
+    let path = format!("http/requests_under_way/{}", request["id"].as_str().unwrap());
+    let whole = server.api_get(&path);
+    assert_eq!(steps(&whole, "location", &["name", "to"]), ["prefix /hung"]);
+    assert_eq!(whole["attempts"][0]["choice"]["method"], "only server");
+    assert!(whole["attempts"][0]["ended"].is_null());
+
+    // Others wait for the server, or for their bodies.
+    let (mut second, mut third) = (server.client(), server.client());
+    second.send("GET /hung/2 HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(under_way(&server, "/hung/2", "wait")["what"], "queue");
+    third.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\na");
+    assert_eq!(under_way(&server, "/body", "wait")["what"], "request_body");
+    let list = |query: &str| {
+        let list = server.api_get(&format!("http/requests_under_way/?{query}"));
+        let lines = list.as_array().unwrap().iter().map(|it| it["request"].to_string());
+        lines.map(|line| line.split(' ').nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // The oldest first.
+    assert_eq!(list(""), ["/hung/1", "/hung/2", "/body"]);
+    assert_eq!(list("limit=1"), ["/hung/1"]);
+    assert_eq!(list("location=/body"), ["/body"]);
+    assert_eq!(list("upstream=u"), ["/hung/1"]);
+    assert_eq!(server.api("GET", "http/requests_under_way/?limit=x", "").status, 400);
+
+    // They outlive a reload, and are gone with their clients.
+    let new = "\n\nserver { location /new { return 204; }";
+    server.rewrite_http(&conf.replacen("server {", new, 1).replace("%hung%", &address));
+    server.signal(Signal::HUP);
+    until("the reload", || server.get("/new").status == 204);
+    assert_eq!(server.api_get(&path)["location"], request["location"]);
+    drop((first, second, third));
+    until("the end of all", || list("").is_empty());
+    assert_eq!(server.api("GET", &path, "").status, 404);
 }

@@ -1,6 +1,7 @@
 //! `weir top`: a page of text, and a terminal with keys (`docs/howto/top.md`).
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -85,7 +86,15 @@ struct Terminal {
 
 impl Terminal {
     fn open(url: &str) -> Self {
-        let command = format!("stty cols 120 rows 30; exec {} top {url}", binary().display());
+        Self::sized(url, "", (120, 30))
+    }
+
+    /// A terminal of a size, with variables of the environment.
+    fn sized(url: &str, variables: &str, (columns, rows): (u32, u32)) -> Self {
+        let program = binary();
+        let size = format!("stty cols {columns} rows {rows}");
+        let program = program.display();
+        let command = format!("{size}; exec env {variables} {program} top {url}");
         let mut script = Command::new("script");
         script.args(["--quiet", "--flush", "--command", &command, "/dev/null"]);
         script.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -148,4 +157,66 @@ fn keys_drain_a_server_and_take_it_back() {
     terminal.press("q");
     terminal.wait("\x1b[?1049l");
     assert!(terminal.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_request_that_hangs_is_found() {
+    if is_nginx() {
+        return;
+    }
+    // It takes connections, and answers nothing.
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let conf = "server { listen 127.0.0.1:%port%; request_records on;
+        location /api { api; request_records off; }
+        location / { proxy_pass http://%hung%; } }";
+    let server = Server::http(conf).set("hung", hung.local_addr().unwrap()).start();
+    let mut client = server.client();
+    client.send("GET /hung%1b[2J HTTP/1.1\r\nHost: a\r\n\r\n");
+    let mut id = String::new();
+    until("the request", || {
+        let all = server.api_get("http/requests_under_way/");
+        id = all[0]["id"].as_str().unwrap_or_default().to_owned();
+        all[0]["doing"] == "response_head"
+    });
+    let url = format!("http://{}/api/", server.address("port"));
+    let mut terminal = Terminal::sized(&url, "NO_COLOR=1 LC_ALL=C", (80, 24));
+    terminal.wait("5 requests");
+    terminal.press("5");
+    terminal.wait("response head for ");
+    terminal.press("\r");
+    terminal.wait(&id);
+    terminal.press("\x1b");
+    terminal.wait("NOW, OR ITS END");
+    // By its id, from another page.
+    terminal.press(&format!("1f{id}\r"));
+    terminal.wait("attempt at ");
+    terminal.press("f0\r");
+    terminal.wait("there is no record of a request");
+    terminal.press("6");
+    terminal.wait("CAUSE");
+    terminal.press("7");
+    terminal.wait("longest turn");
+    let text = text(&top(&["--once", "--interval=1", &url]));
+    assert!(text.contains("response head for "), "{text}");
+}
+
+#[test]
+fn a_terminal_of_ten_rows_without_colours() {
+    if is_nginx() {
+        return;
+    }
+    let conf = "upstream \"a b%\u{e9}\" { zone app 64k; server 127.0.0.1:1; }
+        server { listen 127.0.0.1:%port%; location /api { api write=on; } }";
+    let server = Server::http(conf).start();
+    let url = format!("http://{}/api/", server.address("port"));
+    let mut terminal = Terminal::sized(&url, "NO_COLOR=1 LC_ALL=C", (40, 10));
+    terminal.wait("a b%?: 1 of 1 up");
+    // The group's name is escaped in the path.
+    terminal.press("xy");
+    until("the change", || {
+        let groups = server.api_get("http/upstreams/");
+        groups["a b%\u{e9}"]["peers"][0]["state"] == "down"
+    });
+    terminal.press("q");
+    terminal.wait("\x1b[?1049l");
 }

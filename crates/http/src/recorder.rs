@@ -9,6 +9,8 @@
 //!  begin ─▶ note, note, … (Notes, in the request) ─▶ end ─┬─▶ Record ─▶ the thread's ring ─▶ API
 //!                                                         └─▶ dropped, the memory is used again
 //! ```
+//!
+//! Meanwhile the notes can be read by the API (`under_way.rs`): what hangs is seen before it ends.
 
 pub(crate) mod attempt_note;
 mod attempts;
@@ -17,6 +19,7 @@ pub(crate) mod notes;
 pub(crate) mod record;
 pub(crate) mod settings;
 pub(crate) mod store;
+pub(crate) mod under_way;
 
 pub(crate) use ending::end;
 
@@ -33,7 +36,16 @@ impl Request {
     #[cold]
     pub(crate) fn begin_notes(&mut self) {
         if self.noting.is_none() && !self.is_subrequest() {
-            self.noting = Some(Noting::begin(self.start));
+            self.noting = Some(Noting::begin(self.start, |subject, texts| {
+                let info = &self.info;
+                (subject.connection, subject.opened) = (info.id, info.start);
+                (subject.number, subject.is_hidden) = (self.number, false);
+                subject.client = Some(self.remote.clone());
+                subject.line = texts.add(self.head.request_line());
+                subject.host = texts.add(self.host());
+                subject.server = texts.add(&self.server.name);
+                subject.take_places(self.snapshot.places());
+            }));
         }
     }
 
@@ -76,6 +88,10 @@ impl Request {
         }
         if records && !self.is_subrequest() {
             self.recorded_by = Some(self.location.clone());
+        }
+        let is_recorded = self.recorded_by.is_some();
+        if let Some(noting) = self.noting.as_ref().filter(|_| !self.is_subrequest()) {
+            noting.entered(&self.remote, is_recorded);
         }
         let location = &self.location;
         self.note(Kind::Location, |step, texts| {

@@ -32,7 +32,7 @@ pub(crate) mod browser;
 pub(crate) mod connection_info;
 mod errors;
 pub(crate) mod head;
-mod id;
+pub(crate) mod id;
 mod lifecycle;
 mod location_config;
 pub(crate) mod log_context;

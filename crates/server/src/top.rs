@@ -15,10 +15,12 @@ use crate::paths::Paths;
 mod api;
 mod edit;
 mod find;
+mod requests;
 mod sample;
 mod screen;
 mod servers;
 mod view;
+mod vitals;
 
 use api::Api;
 use sample::Sample;
@@ -91,7 +93,8 @@ fn command(words: &[OsString]) -> Result<(), Reason> {
         }
     };
     let interval = wanted.interval.unwrap_or(INTERVAL);
-    if wanted.once || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if wanted.once || is_dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return once(&api, interval);
     }
     watch(&api, interval)

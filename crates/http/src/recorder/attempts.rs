@@ -3,7 +3,7 @@
 use weir_upstream::{Now, Pick};
 
 use super::attempt_note::{AttemptNote, Figures, Next, RivalNote};
-use super::notes::{Kind, MOST_ATTEMPTS, MOST_RIVALS, Notes, Noting};
+use super::notes::{Kind, MOST_ATTEMPTS, MOST_RIVALS, Notes, Noting, lock};
 use crate::pass::state::{Asked, Attempts};
 use crate::request::Request;
 
@@ -28,7 +28,7 @@ impl Request {
 impl Noting {
     #[cold]
     fn attempt(&self, attempts: &Attempts, pick: &Pick<'_>) {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         let Some((_, attempt)) = attempts.list.last() else { return };
         self.attempt.set(None);
         if notes.ended || notes.attempts.len() >= MOST_ATTEMPTS {
@@ -68,7 +68,7 @@ impl Noting {
 
     #[cold]
     fn change_attempt(&self, change: impl FnOnce(&mut AttemptNote, u64)) {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         let now = notes.now();
         if let Some(place) = self.attempt.get()
             && !notes.ended
@@ -82,7 +82,7 @@ impl Noting {
     /// began.
     #[cold]
     pub(super) fn fail_attempt(&self, next: Next) {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         let now = notes.now();
         let Some(note) = self.attempt.get().and_then(|place| notes.attempts.get(place)) else {
             return;
@@ -106,7 +106,7 @@ impl Noting {
 
     /// Takes the figures of the attempts from the state of a request that has ended.
     pub(super) fn fill(&self, attempts: &Attempts) {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         if notes.ended {
             return;
         }

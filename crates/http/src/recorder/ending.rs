@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use weir_engine::clock;
 
-use super::notes::{Notes, Noting};
+use super::notes::{Notes, Noting, lock};
 use super::record::{Class, End, Field, Part, Record};
 use super::settings::{RECORDS, Recording, WHOLE};
 use super::store;
@@ -115,7 +115,7 @@ fn made(request: &mut Request, noting: Option<&Noting>) -> Record {
     let server =
         Part { name: request.server.name.as_slice().into(), span: request.server.location.span };
     let empty = Notes::default();
-    let held = noting.map(|noting| noting.notes.borrow());
+    let held = noting.map(|noting| lock(&noting.notes));
     let notes = held.as_deref().unwrap_or(&empty);
     let cache = &request.attempts.cache;
     Record {

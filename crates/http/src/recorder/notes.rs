@@ -1,13 +1,14 @@
 //! What is noted of a request on its way: steps and attempts, in memory of a fixed limit.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use weir_conf::Span;
 use weir_engine::clock::{self, Instant};
 
 use super::attempt_note::{AttemptNote, RivalNote};
+use super::under_way::{self, Subject};
 
 /// The maximum number of steps of a request. With ten internal redirects, the most there can be,
 /// a request through several modules has about 80.
@@ -32,7 +33,12 @@ const LONGEST_TEXT: usize = 1024;
 const MOST_SPARE: usize = 16;
 
 thread_local! {
-    static SPARE: RefCell<Vec<Rc<RefCell<Notes>>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Arc<Mutex<Notes>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Notes that a thread writes and the API reads, which copies them.
+pub(super) fn lock(notes: &Mutex<Notes>) -> MutexGuard<'_, Notes> {
+    notes.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a step is.
@@ -129,6 +135,8 @@ pub(crate) struct Step {
     pub(crate) at: u64,
     /// The microseconds that it took; 0 for a moment.
     pub(crate) took: u64,
+    /// Whether it is a wait that has not ended.
+    pub(crate) is_open: bool,
     /// The number of the subrequest that it belongs to; 0 for the request itself.
     pub(crate) of: u16,
     /// The directive, handler, phase or reason of a wait.
@@ -144,21 +152,24 @@ pub(crate) struct Step {
 }
 
 /// The notes of a request and its subrequests.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Notes {
     /// The start of the request.
-    start: Instant,
-    pub(super) steps: Vec<Step>,
-    pub(super) attempts: Vec<AttemptNote>,
-    pub(super) rivals: Vec<RivalNote>,
-    pub(super) texts: Texts,
+    pub(super) start: Instant,
+    /// What else is known of it from the begin.
+    pub(super) subject: Subject,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) attempts: Vec<AttemptNote>,
+    pub(crate) rivals: Vec<RivalNote>,
+    pub(crate) texts: Texts,
     /// The number of subrequests so far.
     subrequests: u16,
     /// The steps beyond the limit.
-    pub(super) dropped: u32,
+    pub(crate) dropped: u32,
     /// The directive that the next redirect follows.
     cause: Option<(&'static str, Option<Span>, u16)>,
-    /// The record has been made: what detached subrequests do from now on is not noted.
+    /// No request is under way with these notes: the record has been made, and what detached
+    /// subrequests do from now on is not noted.
     pub(super) ended: bool,
 }
 
@@ -166,6 +177,7 @@ impl Notes {
     fn reset(&mut self, start: Instant) {
         let Self {
             start: began,
+            subject: _,
             steps,
             attempts,
             rivals,
@@ -211,7 +223,7 @@ impl Wait {
 
 /// A request's hold on its notes.
 pub(crate) struct Noting {
-    pub(super) notes: Rc<RefCell<Notes>>,
+    pub(super) notes: Arc<Mutex<Notes>>,
     /// The number of the subrequest that notes; 0 for the request itself.
     pub(super) of: u16,
     /// The place of the note of its current attempt.
@@ -219,16 +231,21 @@ pub(crate) struct Noting {
 }
 
 impl Noting {
-    /// Begins the notes of a request that began at `start`.
-    pub(super) fn begin(start: Instant) -> Self {
-        let notes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-        notes.borrow_mut().reset(start);
+    /// Begins the notes of a request that began at `start`. `tell` tells what is known of it.
+    pub(super) fn begin(start: Instant, tell: impl FnOnce(&mut Subject, &mut Texts)) -> Self {
+        let notes = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(under_way::listed);
+        {
+            let mut notes = lock(&notes);
+            notes.reset(start);
+            let Notes { subject, texts, .. } = &mut *notes;
+            tell(subject, texts);
+        }
         Self { notes, of: 0, attempt: Cell::new(None) }
     }
 
     /// The hold of a subrequest, for this URI; None beyond the limit.
     pub(crate) fn fork(&self, uri: &[u8]) -> Option<Self> {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         if notes.subrequests >= MOST_SUBREQUESTS {
             notes.dropped = notes.dropped.saturating_add(1);
             return None;
@@ -236,25 +253,25 @@ impl Noting {
         notes.subrequests += 1;
         let of = notes.subrequests;
         notes.step(of, Kind::Subrequest, |step, texts| step.to = texts.add(uri));
-        Some(Self { notes: Rc::clone(&self.notes), of, attempt: Cell::new(None) })
+        Some(Self { notes: Arc::clone(&self.notes), of, attempt: Cell::new(None) })
     }
 
     #[cold]
     pub(super) fn step(&self, kind: Kind, make: impl FnOnce(&mut Step, &mut Texts)) {
-        self.notes.borrow_mut().step(self.of, kind, make);
+        lock(&self.notes).step(self.of, kind, make);
     }
 
     /// Notes the directive that the next redirect follows, with its place, and the status that it
     /// is for.
     #[cold]
     pub(crate) fn cause(&self, name: &'static str, span: Option<Span>, status: u16) {
-        self.notes.borrow_mut().cause = Some((name, span, status));
+        lock(&self.notes).cause = Some((name, span, status));
     }
 
     /// Notes a redirect by the directive noted last, if there is one.
     #[cold]
     pub(crate) fn redirect(&self, usual: &'static str, from: &[u8], to: &[u8]) {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         let (name, span, status) = notes.cause.take().unwrap_or((usual, None, 0));
         notes.step(self.of, Kind::Redirect, |step, texts| {
             (step.name, step.span, step.status) = (name, span, status);
@@ -264,40 +281,42 @@ impl Noting {
 
     #[cold]
     pub(super) fn begin_wait(&self, name: &'static str) -> Wait {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         let place = notes.steps.len();
-        notes.step(self.of, Kind::Wait, |step, _| step.name = name);
+        notes.step(self.of, Kind::Wait, |step, _| {
+            (step.name, step.is_open) = (name, true);
+        });
         if notes.steps.len() > place { Wait(place) } else { Wait::NONE }
     }
 
     #[cold]
     pub(super) fn end_wait(&self, Wait(place): Wait) {
-        let mut notes = self.notes.borrow_mut();
+        let mut notes = lock(&self.notes);
         let now = notes.now();
         if !notes.ended
             && let Some(step) = notes.steps.get_mut(place)
         {
-            step.took = now.saturating_sub(step.at);
+            (step.took, step.is_open) = (now.saturating_sub(step.at), false);
         }
     }
 
     /// The time until the head of the response was ready.
     pub(super) fn headed(&self) -> Option<Duration> {
-        let notes = self.notes.borrow();
+        let notes = lock(&self.notes);
         let head = notes.steps.iter().find(|step| step.kind == Kind::Head && step.of == 0)?;
         Some(Duration::from_micros(head.at))
     }
 
     /// Leaves the memory to another request.
     pub(super) fn leave(self) {
-        if Rc::strong_count(&self.notes) == 1 {
+        lock(&self.notes).ended = true;
+        // A detached subrequest may hold them, or the API for a moment.
+        if Arc::strong_count(&self.notes) == 1 {
             SPARE.with_borrow_mut(|spare| {
                 if spare.len() < MOST_SPARE {
                     spare.push(self.notes);
                 }
             });
-        } else {
-            self.notes.borrow_mut().ended = true;
         }
     }
 }

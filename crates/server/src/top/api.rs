@@ -1,5 +1,6 @@
 //! The API over HTTP.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
@@ -158,6 +159,21 @@ impl Api {
     }
 }
 
+/// A name as one segment of a path (RFC 3986).
+pub(super) fn segment(name: &str) -> String {
+    let mut segment = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                segment.push(char::from(byte));
+            }
+            // Writing to a String cannot fail.
+            _ => drop(write!(segment, "%{byte:02X}")),
+        }
+    }
+    segment
+}
+
 /// Sends a request, and reads up to the end of the connection.
 fn converse(mut stream: impl Read + Write, request: &str) -> io::Result<Vec<u8>> {
     stream.write_all(request.as_bytes())?;
@@ -169,6 +185,12 @@ fn converse(mut stream: impl Read + Write, request: &str) -> io::Result<Vec<u8>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_segments() {
+        assert_eq!(segment("app-1.test_~"), "app-1.test_~");
+        assert_eq!(segment("a/b c?%#\u{e9}"), "a%2Fb%20c%3F%25%23%C3%A9");
+    }
 
     #[test]
     fn urls_name_sockets_and_paths() {

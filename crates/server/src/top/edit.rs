@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value, json};
 
-use super::api::Api;
+use super::api::{Api, segment};
 use super::sample::{Sample, number, text};
 use super::screen::Key;
-use super::servers;
-use super::view::{Page, State};
+use super::view::{self, Page, State};
+use super::{requests, servers};
 
 /// The rows of a leap.
 const LEAP: usize = 10;
@@ -21,12 +21,15 @@ pub(super) enum Prompt {
     Weight(Change, String),
     /// A change that waits for a yes.
     Sure(Change),
+    /// The id of a request.
+    Id(String),
 }
 
 impl Prompt {
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Filter(text) => format!("only rows with: {text}_"),
+            Self::Id(text) => format!("id of a request or of its trace: {text}_"),
             Self::Weight(change, text) => format!("weight of {}: {text}_", change.server),
             Self::Sure(change) => format!("{} {}? y or n", change.what, change.server),
         }
@@ -50,20 +53,43 @@ pub(super) fn key(state: &mut State, api: &Api, key: Key) -> ControlFlow<()> {
         prompted(state, api, key);
         return ControlFlow::Continue(());
     }
-    let last = servers::rows(state).len().saturating_sub(1);
+    let last = match state.page {
+        Page::Servers => servers::rows(state).len(),
+        Page::Requests if state.found.is_none() => requests::rows(state).len(),
+        _ => view::length(state),
+    };
+    let last = last.saturating_sub(1);
+    state.selected = state.selected.min(last);
     match key {
         Key::Char('q') => return ControlFlow::Break(()),
+        Key::Escape if state.found.take().is_some() => state.selected = 0,
         Key::Escape => state.filter.clear(),
         Key::Up => state.selected = state.selected.saturating_sub(1),
         Key::Down => state.selected = (state.selected + 1).min(last),
         Key::PageUp => state.selected = state.selected.saturating_sub(LEAP),
         Key::PageDown => state.selected = (state.selected + LEAP).min(last),
-        Key::Right => state.page = state.page.further(1),
-        Key::Left => state.page = state.page.further(4),
+        Key::Right => state.turn(state.page.further(1)),
+        Key::Left => state.turn(state.page.further(Page::ALL.len() - 1)),
         Key::Char('/') => state.prompt = Some(Prompt::Filter(String::new())),
         Key::Char('u') => undo(state, api),
         Key::Char(letter @ ('d' | 'x' | 'w')) if state.page == Page::Servers => ask(state, letter),
-        Key::Char(digit) => state.page = Page::of(digit).unwrap_or(state.page),
+        Key::Char('s') if state.page == Page::Servers => {
+            state.order = state.order.next();
+            state.told = format!("servers of a group {}", state.order.name());
+        }
+        Key::Char('f') => state.prompt = Some(Prompt::Id(String::new())),
+        Key::Char(digit) => {
+            if let Some(page) = Page::of(digit) {
+                state.turn(page);
+            }
+        }
+        Key::Enter if state.page == Page::Requests && state.found.is_none() => {
+            let id =
+                requests::rows(state).get(state.selected).map(|row| text(row, "/id").to_owned());
+            if let Some(id) = id {
+                find(state, api, &id);
+            }
+        }
         Key::Enter | Key::Backspace => {}
     }
     ControlFlow::Continue(())
@@ -75,7 +101,7 @@ fn ask(state: &mut State, letter: char) {
     let Some(row) = rows.get(state.selected) else { return };
     let (word, server) = (text(row.peer, "/state"), text(row.peer, "/server").to_owned());
     let weight = number(row.peer, "/weight");
-    let path = format!("http/upstreams/{}/servers/{}", row.upstream, row.peer["id"]);
+    let path = format!("http/upstreams/{}/servers/{}", segment(row.upstream), row.peer["id"]);
     let change = |what, body, undo| Change { path, server, what, body, undo };
     state.prompt = Some(match letter {
         'd' if word == "draining" => Prompt::Sure(change(
@@ -106,6 +132,8 @@ fn prompted(state: &mut State, api: &Api, key: Key) {
         },
         (Prompt::Sure(change), Key::Char('y')) => make(state, api, change),
         (Prompt::Sure(_), _) => state.told = "nothing was changed".to_owned(),
+        (Prompt::Id(text), Key::Enter) => find(state, api, text.trim()),
+        (Prompt::Id(text), key) => state.prompt = Some(Prompt::Id(typed(text, key))),
         (Prompt::Filter(text), key) => state.prompt = Some(Prompt::Filter(typed(text, key))),
         (Prompt::Weight(change, text), key) => {
             state.prompt = Some(Prompt::Weight(change, typed(text, key)));
@@ -121,6 +149,25 @@ fn typed(mut text: String, key: Key) -> String {
         _ => {}
     }
     text
+}
+
+/// Shows the request with an id, ended or under way.
+fn find(state: &mut State, api: &Api, id: &str) {
+    for path in ["http/request_records", "http/requests_under_way"] {
+        match api.get(&format!("{path}/{}", segment(id))) {
+            Ok(Some(request)) => {
+                state.turn(Page::Requests);
+                state.found = Some(request);
+                return;
+            }
+            Ok(None) => {}
+            Err(reason) => {
+                state.told = reason.to_string();
+                return;
+            }
+        }
+    }
+    state.told = format!("there is no record of a request \"{id}\", and none is under way");
 }
 
 fn make(state: &mut State, api: &Api, change: Change) {

@@ -8,7 +8,7 @@ use super::Reason;
 use super::api::Api;
 
 /// The paths that are asked; a server without one has nothing to show of it.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 20] = [
     "nginx",
     "processes",
     "connections",
@@ -20,6 +20,15 @@ const PATHS: [&str; 11] = [
     "http/caches",
     "http/limit_reqs",
     "http/limit_conns",
+    "errors",
+    "http/requests_under_way",
+    "http/request_records",
+    "certificates",
+    "http/acme_certificates",
+    "reloads",
+    "loops",
+    "memory",
+    "ha",
 ];
 
 /// What the API said.

@@ -16,9 +16,9 @@ use super::view::{Line, Style};
 /// The size of a terminal that does not say.
 const USUAL: (usize, usize) = (80, 24);
 
-/// The alternate page without a cursor, and back.
-const OPEN: &str = "\x1b[?1049h\x1b[?25l";
-const CLOSE: &str = "\x1b[?25h\x1b[?1049l";
+/// The alternate page without a cursor, on which long lines do not go on below, and back.
+const OPEN: &str = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const CLOSE: &str = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /// The longest wait without a look at the size.
 const LOOK: Duration = Duration::from_millis(500);
@@ -56,6 +56,10 @@ pub(super) struct Screen {
     /// Those that end the program, so that it can restore the terminal.
     signals: Signals,
     size: (usize, usize),
+    /// Whether lines have colours (`NO_COLOR`, no-color.org).
+    has_colours: bool,
+    /// Whether the terminal has other characters than those of ASCII.
+    has_unicode: bool,
     /// Keys that came with others.
     typed: Vec<u8>,
 }
@@ -69,7 +73,10 @@ impl Screen {
         let signals = Signals::block(&signals::ENDING[..4])?;
         let mode = RawMode::enter(terminal::input())?;
         print(OPEN);
-        Ok(Self { _mode: mode, signals, size: USUAL, typed: Vec::new() })
+        let has_colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let has_unicode = is_unicode(|name| std::env::var(name).ok());
+        let typed = Vec::new();
+        Ok(Self { _mode: mode, signals, size: USUAL, has_colours, has_unicode, typed })
     }
 
     /// Its columns and rows.
@@ -89,12 +96,15 @@ impl Screen {
             let code = match line.style {
                 Style::Plain => "0",
                 Style::Head => "0;1",
-                Style::Bad => "0;31",
-                Style::Warn => "0;33",
+                Style::Bad if self.has_colours => "0;31",
+                Style::Warn if self.has_colours => "0;33",
+                Style::Bad => "0;1",
+                Style::Warn => "0;4",
                 Style::Dim => "0;2",
                 Style::Selected => "0;7",
             };
-            let text: String = line.text.chars().take(columns).collect();
+            let known = |char: char| if self.has_unicode || char.is_ascii() { char } else { '?' };
+            let text: String = line.text.chars().take(columns).map(known).collect();
             // Writing to a String cannot fail.
             let _ = write!(out, "\x1b[{code}m{text}\x1b[0m\x1b[K");
         }
@@ -128,6 +138,14 @@ impl Drop for Screen {
     fn drop(&mut self) {
         print(CLOSE);
     }
+}
+
+/// Whether the locale has UTF-8: the first of its variables that is set says so (setlocale(3)).
+fn is_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
+    let names = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter();
+    let locale = names.filter_map(variable).find(|value| !value.is_empty());
+    let locale = locale.unwrap_or_default().to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
 }
 
 /// A terminal that has gone takes no more pages; its input says so.
@@ -173,6 +191,19 @@ fn key(typed: &mut Vec<u8>) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_variable_tells_the_locale() {
+        let of = |set: &[(&str, &str)]| {
+            let set: Vec<_> =
+                set.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            is_unicode(|name| {
+                set.iter().find(|(it, _)| *it == name).map(|(_, value)| value.clone())
+            })
+        };
+        assert!(of(&[("LANG", "de_DE.UTF-8")]) && of(&[("LC_ALL", ""), ("LANG", "C.utf8")]));
+        assert!(!of(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]) && !of(&[]));
+    }
 
     #[test]
     fn keys_come_one_by_one() {

@@ -18,9 +18,62 @@ pub(super) fn rows(state: &State) -> Vec<Row<'_>> {
         let peers = group.get("peers").and_then(Value::as_array).into_iter().flatten();
         let shown =
             peers.filter(|peer| state.shows(upstream) || state.shows(text(peer, "/server")));
+        let from = rows.len();
         rows.extend(shown.map(|peer| Row { upstream, peer }));
+        if state.order != Order::Listed {
+            rows[from..].sort_by(|a, b| {
+                state.order.figure(state, b).total_cmp(&state.order.figure(state, a))
+            });
+        }
     }
     rows
+}
+
+/// The order of the servers in a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Order {
+    /// That of the group.
+    #[default]
+    Listed,
+    /// Those with the most requests a second first.
+    Requests,
+    /// Those with the most answers of 500 and above a second first.
+    Errors,
+    /// Those with the most requests under way first.
+    Active,
+}
+
+impl Order {
+    pub(super) fn next(self) -> Self {
+        match self {
+            Self::Listed => Self::Requests,
+            Self::Requests => Self::Errors,
+            Self::Errors => Self::Active,
+            Self::Active => Self::Listed,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Listed => "in the order of the group",
+            Self::Requests => "by requests a second",
+            Self::Errors => "by errors a second",
+            Self::Active => "by requests under way",
+        }
+    }
+
+    fn figure(self, state: &State, row: &Row<'_>) -> f64 {
+        let (_, all_before, seconds) = state.pair("http/upstreams");
+        let of = |pointer| {
+            rate(row.peer, earlier(&all_before[row.upstream], row.peer), pointer, seconds)
+        };
+        match self {
+            Self::Listed => 0.0,
+            Self::Requests => of("/requests"),
+            Self::Errors => of("/responses/5xx"),
+            Self::Active => number(row.peer, "/active"),
+        }
+    }
 }
 
 /// The lines of the page.

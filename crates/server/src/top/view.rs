@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use super::Reason;
 use super::sample::{Sample, number, rate, text};
-use super::servers;
+use super::{requests, servers, vitals};
+
+/// The columns in which the names of all pages fit.
+const WIDE: usize = 79;
 
 /// How a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +30,16 @@ pub(super) struct Line {
 impl Line {
     /// A line without control characters: what a server says must not command the terminal.
     pub(super) fn new(style: Style, text: impl Into<String>) -> Self {
-        Self { text: text.into().replace(char::is_control, "?"), style }
+        Self { text: text.into().replace(is_command, "?"), style }
     }
+}
+
+/// Whether a character moves others, or is not seen: controls, and Unicode's marks of direction,
+/// joiners and the like.
+fn is_command(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(char, '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A page.
@@ -38,16 +49,20 @@ pub(super) enum Page {
     Zones,
     Caches,
     Limits,
+    Requests,
+    Errors,
     Other,
 }
 
 impl Page {
-    const ALL: [(Self, &'static str); 5] = [
+    pub(super) const ALL: [(Self, &'static str); 7] = [
         (Self::Servers, "1 servers"),
         (Self::Zones, "2 zones"),
         (Self::Caches, "3 caches"),
         (Self::Limits, "4 limits"),
-        (Self::Other, "5 process"),
+        (Self::Requests, "5 requests"),
+        (Self::Errors, "6 errors"),
+        (Self::Other, "7 process"),
     ];
 
     /// The page of a digit.
@@ -70,8 +85,12 @@ pub(super) struct State {
     pub(super) now: Sample,
     pub(super) before: Option<Sample>,
     pub(super) page: Page,
-    /// The selected row of servers.
+    /// The selected row of servers or requests; the first line that is shown of other pages.
     pub(super) selected: usize,
+    /// The order of servers.
+    pub(super) order: servers::Order,
+    /// The request that is shown on its page.
+    pub(super) found: Option<Value>,
     /// Only rows with this text.
     pub(super) filter: String,
     /// What the keys typed go to.
@@ -92,12 +111,19 @@ impl State {
             before: None,
             page: Page::Servers,
             selected: 0,
+            order: servers::Order::default(),
+            found: None,
             filter: String::new(),
             prompt: None,
             done: None,
             told: String::new(),
             fault: None,
         }
+    }
+
+    /// Shows a page from its beginning.
+    pub(super) fn turn(&mut self, page: Page) {
+        (self.page, self.selected, self.found) = (page, 0, None);
     }
 
     /// Takes a newer sample.
@@ -123,24 +149,35 @@ impl State {
 
 /// The lines of the page, at most `rows`.
 pub(super) fn lines(state: &State, columns: usize, rows: usize) -> Vec<Line> {
-    let mut lines = head(state);
-    let body = body(state, columns);
+    let mut lines = head(state, columns);
+    let mut body = body(state, columns).into_iter();
     let room = rows.saturating_sub(lines.len() + 2);
-    let selected = body.iter().position(|line| line.style == Style::Selected).unwrap_or_default();
-    // The selected row stays in sight.
-    let skipped = selected.saturating_sub(room.saturating_sub(2)).min(body.len());
-    lines.extend(body.into_iter().skip(skipped).take(room));
+    // The names of the columns stay.
+    lines.extend(body.next().filter(|_| room > 0));
+    let room = room.saturating_sub(1);
+    let selected = body.as_slice().iter().position(|line| line.style == Style::Selected);
+    // The selected row stays in sight; pages without one begin with it.
+    let skipped = match selected {
+        Some(selected) => selected.saturating_sub(room.saturating_sub(1)),
+        None => state.selected.min(body.len().saturating_sub(room)),
+    };
+    lines.extend(body.skip(skipped).take(room));
     lines.resize(rows.saturating_sub(2).max(lines.len()), Line::new(Style::Plain, ""));
     lines.push(foot(state));
     lines.push(Line::new(Style::Dim, keys(state)));
     lines
 }
 
+/// The number of lines that a page has.
+pub(super) fn length(state: &State) -> usize {
+    body(state, 0).len()
+}
+
 /// All pages one below the other, for a file or a pipe.
 pub(super) fn all(state: &mut State, columns: usize) -> Vec<Line> {
-    let mut lines: Vec<_> = head(state).into_iter().take(2).collect();
+    let mut lines: Vec<_> = head(state, columns).into_iter().take(2).collect();
     for (page, _) in Page::ALL {
-        state.page = page;
+        state.turn(page);
         lines.push(Line::new(Style::Plain, ""));
         lines.extend(body(state, columns));
     }
@@ -153,11 +190,13 @@ fn body(state: &State, columns: usize) -> Vec<Line> {
         Page::Zones => zones(state),
         Page::Caches => caches(state),
         Page::Limits => limits(state),
-        Page::Other => other(state),
+        Page::Requests => requests::lines(state),
+        Page::Errors => vitals::errors(state),
+        Page::Other => vitals::lines(state),
     }
 }
 
-fn head(state: &State) -> Vec<Line> {
+fn head(state: &State, columns: usize) -> Vec<Line> {
     let nginx = state.now.get("nginx");
     let (connections, before, seconds) = state.pair("connections");
     let (requests, earlier, _) = state.pair("http/requests");
@@ -165,11 +204,11 @@ fn head(state: &State) -> Vec<Line> {
     let own = Sample::QUESTIONS as f64 / seconds;
     let pages: Vec<String> = Page::ALL
         .iter()
-        .map(
-            |(page, name)| {
-                if *page == state.page { format!("[{name}]") } else { format!(" {name} ") }
-            },
-        )
+        .map(|(page, name)| match *page == state.page {
+            true => format!("[{name}]"),
+            false if columns < WIDE => name[..1].to_owned(),
+            false => format!(" {name} "),
+        })
         .collect();
     vec![
         Line::new(
@@ -211,8 +250,12 @@ fn foot(state: &State) -> Line {
 
 fn keys(state: &State) -> &'static str {
     match state.page {
-        Page::Servers => "q quit  arrows select  / filter  d drain  x down  w weight  u undo",
-        _ => "q quit  1-5 pages  / filter",
+        Page::Servers => {
+            "q quit  arrows select  / filter  s sort  d drain  x down  w weight  u undo  f find"
+        }
+        Page::Requests if state.found.is_some() => "q quit  Escape back  arrows scroll  f find",
+        Page::Requests => "q quit  arrows select  Enter shows one  f find by id  / filter",
+        _ => "q quit  1-7 pages  arrows scroll  / filter  f find a request",
     }
 }
 
@@ -305,34 +348,8 @@ fn limits(state: &State) -> Vec<Line> {
     or_none(lines, "no limits")
 }
 
-/// The process, and TLS.
-fn other(state: &State) -> Vec<Line> {
-    let (ssl, before, seconds) = state.pair("ssl");
-    let mut lines = vec![Line::new(
-        Style::Plain,
-        format!("worker processes respawned {}", number(state.now.get("processes"), "/respawned")),
-    )];
-    if let Some(all) = ssl.as_object() {
-        lines
-            .push(Line::new(Style::Head, format!("{:<32} {:>12} {:>10}", "TLS", "total", "per s")));
-        for (name, value) in all.iter().filter(|(_, value)| value.is_number()) {
-            let pointer = format!("/{name}");
-            lines.push(Line::new(
-                Style::Plain,
-                format!(
-                    "{:<32} {:>12} {:>10}",
-                    name.replace('_', " "),
-                    value.as_f64().unwrap_or_default(),
-                    short(rate(ssl, before, &pointer, seconds))
-                ),
-            ));
-        }
-    }
-    lines
-}
-
 /// The lines, or a word about why there is none below the head.
-fn or_none(mut lines: Vec<Line>, why: &str) -> Vec<Line> {
+pub(super) fn or_none(mut lines: Vec<Line>, why: &str) -> Vec<Line> {
     if lines.len() == 1 {
         lines.push(Line::new(Style::Dim, why));
     }
@@ -392,7 +409,7 @@ mod tests {
     fn rates_are_between_two_samples() {
         let texts = texts(&state("up"));
         assert!(texts[0].contains("weir 0.1.0  a:1/api  generation 2"), "{texts:?}");
-        assert!(texts[1].contains("requests 94/s") && texts[1].contains("5 active, 6 idle"));
+        assert!(texts[1].contains("requests 90/s") && texts[1].contains("5 active, 6 idle"));
         assert_eq!(texts[4], "app: 1 of 1 up, 100 requests/s, 7 kept connections");
         let words: Vec<_> = texts[5].split_whitespace().collect();
         assert_eq!(words, ["10.0.0.1:80", "up", "2", "100", "10", "3", "12", "ms", "-", "1"]);
@@ -422,7 +439,36 @@ mod tests {
     }
 
     #[test]
+    fn small_terminals_have_what_matters() {
+        let mut state = state("up");
+        for (columns, rows) in [(80, 24), (40, 10)] {
+            for (page, name) in Page::ALL {
+                state.turn(page);
+                let lines = lines(&state, columns, rows);
+                assert_eq!(lines.len(), rows, "{name}");
+                assert!(lines[2].text.contains(name) && lines[2].text.chars().count() <= columns);
+            }
+        }
+    }
+
+    #[test]
+    fn long_pages_scroll_below_their_head() {
+        let mut state = state("up");
+        let zones: serde_json::Map<_, _> =
+            (0..100).map(|at| (format!("zone{at:03}"), json!({"requests": at}))).collect();
+        state.look(Sample::of(Instant::now(), json!({ "http/server_zones": zones })));
+        state.turn(Page::Zones);
+        state.selected = 50;
+        let shown = texts(&state);
+        assert!(shown[3].starts_with("ZONE") && shown[4].starts_with("zone050"), "{shown:?}");
+        state.selected = 1000;
+        let shown = texts(&state);
+        assert!(shown[17].starts_with("zone099"), "{shown:?}");
+    }
+
+    #[test]
     fn a_server_cannot_command_the_terminal() {
+        assert_eq!(Line::new(Style::Plain, "a\u{202e}b\u{9b}c").text, "a?b?c");
         assert_eq!(Line::new(Style::Plain, "a\x1b[2Jb\n").text, "a?[2Jb?");
     }
 

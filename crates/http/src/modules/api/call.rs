@@ -30,6 +30,8 @@ pub(super) struct Call {
     pub(super) address: String,
     /// Whether it comes from within, where groups without a zone are shown, too.
     pub(super) within: bool,
+    /// The numbers of its connection and of the request on it; 0 for a question from within.
+    pub(super) place: (u64, u64),
     /// The path up to the version, as requested.
     base: String,
     /// What the path names, or why it names nothing.
@@ -85,6 +87,7 @@ impl Call {
                 false => Vec::new(),
             },
             address,
+            place: (request.info.id, request.number),
             within: false,
             base,
             endpoint,
@@ -104,6 +107,7 @@ impl Call {
             body: Vec::new(),
             groups: question.groups.clone(),
             address: question.address.clone(),
+            place: (0, 0),
             within: true,
             base: String::new(),
         }

@@ -76,6 +76,8 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("http/request_records", Shape::List, records::all).since(9)
         .delete(records::clear),
     Endpoint::new("http/request_records/*", Shape::Object, records::one).since(9),
+    Endpoint::new("http/requests_under_way", Shape::List, records::under_way::all).since(9),
+    Endpoint::new("http/requests_under_way/*", Shape::Object, records::under_way::one).since(9),
     Endpoint::new("http/server_zones", Shape::Map, zones::server_zones),
     Endpoint::new("http/server_zones/*", Shape::Object, zones::server_zone)
         .delete(zones::reset_server_zone),

@@ -13,6 +13,9 @@ use crate::recorder::record::{Class, Part, Record};
 use crate::recorder::store;
 
 mod parts;
+pub(super) mod under_way;
+
+use parts::{Told, shown};
 
 /// The number of records in a list without `limit`.
 const USUAL: usize = 50;
@@ -49,7 +52,11 @@ pub(super) fn one(call: &Call) -> Result<Answer, Failure> {
     let found = found.or_else(|| records.iter().filter(of_trace).max_by_key(|record| record.ended));
     match found {
         Some(record) => Ok(Answer::Found(whole(record))),
-        None => Err(Failure::new(404, "RequestNotFound", "there is no record of this request")),
+        None => Err(Failure::new(
+            404,
+            "RequestNotFound",
+            "there is no record of a request that has ended",
+        )),
     }
 }
 
@@ -103,10 +110,6 @@ impl Filter {
                 record.attempts.iter().any(|attempt| group(attempt.group))
             })
     }
-}
-
-fn shown(text: &[u8]) -> Value {
-    String::from_utf8_lossy(text).into()
 }
 
 /// The names of the locations that a request has been in.
@@ -178,9 +181,10 @@ fn whole(record: &Record) -> Value {
     if !record.cache.is_empty() {
         value["cache"] = json!({ "status": record.cache, "key": shown(&record.cache_key) });
     }
-    value["steps"] = record.steps.iter().map(|step| parts::step(record, step)).collect();
-    value["attempts"] =
-        record.attempts.iter().map(|attempt| parts::attempt(record, attempt)).collect();
+    let Record { texts, rivals, places, .. } = record;
+    let told = Told { texts, rivals, places: Some(places) };
+    value["steps"] = record.steps.iter().map(|step| parts::step(told, step)).collect();
+    value["attempts"] = record.attempts.iter().map(|it| parts::attempt(told, it)).collect();
     value["dropped_notes"] = record.dropped.into();
     value
 }

@@ -1,14 +1,26 @@
-//! The steps and the attempts of a record.
+//! The steps and the attempts of a request.
 
 use serde_json::{Map, Value, json};
+use weir_conf::Places;
 
-use super::shown;
 use crate::recorder::attempt_note::{AttemptNote, Next, RivalNote};
-use crate::recorder::notes::{Step, Text};
-use crate::recorder::record::Record;
+use crate::recorder::notes::{Step, Text, Texts};
+
+/// What steps and attempts refer to.
+#[derive(Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) texts: &'a Texts,
+    pub(super) rivals: &'a [RivalNote],
+    pub(super) places: Option<&'a Places>,
+}
+
+/// Bytes as text.
+pub(super) fn shown(text: &[u8]) -> Value {
+    String::from_utf8_lossy(text).into()
+}
 
 /// A step. Fields that do not apply are absent.
-pub(super) fn step(record: &Record, step: &Step) -> Value {
+pub(super) fn step(told: Told<'_>, step: &Step) -> Value {
     let mut value = json!({ "at": step.at, "step": step.kind.name() });
     if step.took > 0 {
         value["took"] = step.took.into();
@@ -19,11 +31,11 @@ pub(super) fn step(record: &Record, step: &Step) -> Value {
     if !step.name.is_empty() {
         value["name"] = step.name.into();
     }
-    if let Some(place) = step.span.and_then(|span| record.places.of(span)) {
+    if let Some(place) = step.span.and_then(|span| told.places?.of(span)) {
         value["place"] = place.into();
     }
     let mut text = |name: &str, text: Text| {
-        let text = record.texts.get(text);
+        let text = told.texts.get(text);
         if !text.is_empty() {
             value[name] = shown(text);
         }
@@ -38,8 +50,8 @@ pub(super) fn step(record: &Record, step: &Step) -> Value {
 
 /// An attempt. Fields that do not apply are absent; times are in microseconds since the start of
 /// the request.
-pub(super) fn attempt(record: &Record, attempt: &AttemptNote) -> Value {
-    let text = |text| record.texts.get(text);
+pub(super) fn attempt(told: Told<'_>, attempt: &AttemptNote) -> Value {
+    let text = |text| told.texts.get(text);
     let mut value = json!({
         "at": attempt.at,
         "upstream": shown(text(attempt.group)),
@@ -74,16 +86,16 @@ pub(super) fn attempt(record: &Record, attempt: &AttemptNote) -> Value {
         Next::GivenUp(why) => value["next"] = why.into(),
     }
     if !attempt.method.is_empty() {
-        value["choice"] = choice(record, attempt);
+        value["choice"] = choice(told, attempt);
     }
     value
 }
 
 /// The choice of an attempt's server.
-fn choice(record: &Record, attempt: &AttemptNote) -> Value {
+fn choice(told: Told<'_>, attempt: &AttemptNote) -> Value {
     let (start, end) = attempt.rivals;
-    let rivals = record.rivals.get(usize::from(start)..usize::from(end)).unwrap_or_default();
-    let rivals: Vec<Value> = rivals.iter().map(|rival| of_rival(record, rival)).collect();
+    let rivals = told.rivals.get(usize::from(start)..usize::from(end)).unwrap_or_default();
+    let rivals: Vec<Value> = rivals.iter().map(|rival| of_rival(told, rival)).collect();
     let mut value = json!({
         "method": attempt.method,
         "backup": attempt.backup,
@@ -97,10 +109,10 @@ fn choice(record: &Record, attempt: &AttemptNote) -> Value {
     value
 }
 
-fn of_rival(record: &Record, rival: &RivalNote) -> Value {
+fn of_rival(told: Told<'_>, rival: &RivalNote) -> Value {
     let mut value = Map::new();
     let mut put = |name: &str, it: Value| value.insert(name.to_owned(), it);
-    put("server", shown(record.texts.get(rival.name)));
+    put("server", shown(told.texts.get(rival.name)));
     put("weight", rival.weight.into());
     put("active", rival.active.into());
     if let Some(score) = rival.score {
