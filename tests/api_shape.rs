@@ -52,7 +52,8 @@ const BODIES: &[(&str, &str)] = &[
 /// The methods in an order in which all calls succeed.
 const METHODS: [&str; 4] = ["post", "patch", "get", "delete"];
 
-fn document() -> Value {
+/// The document.
+pub(crate) fn document() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
@@ -199,7 +200,7 @@ fn check_answer(
 
 /// Checks a value against a schema: types, required and further fields, limits, alternatives.
 #[track_caller]
-fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
+pub(crate) fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let Err(fault) = fits(document, schema, value) {
         panic!("{at}: {fault} in {value}");
     }

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod configuration;
+mod figures;
 mod health;
 mod howto;
 mod life;

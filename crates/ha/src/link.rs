@@ -12,6 +12,7 @@
 //! frame needs no number of its own.
 
 mod accepting;
+mod asked;
 mod crossing;
 mod dialling;
 pub mod frame;
@@ -30,6 +31,7 @@ pub mod show;
 mod status;
 pub mod wish;
 
+pub use asked::ask_keeper;
 pub use frame::Class;
 pub use hub::{Event, Hub, Shown};
 pub use keeper::duty;

@@ -1,9 +1,11 @@
 //! The running instance, for the API: set by the server's process, and inherited by workers.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use serde_json::Value;
 use weir_engine::clock::{self, Wall};
+use weir_wire::date::Civil;
 
 static RESPAWNED: AtomicU64 = AtomicU64::new(0);
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -58,6 +60,34 @@ pub struct Reloads {
 /// The longest reason that is kept, in bytes.
 pub const LONGEST_FAULT: usize = 1024;
 
+/// The text of a time in milliseconds since 1970, as [`timestamp`] has it.
+pub fn iso(millis: u64) -> String {
+    let wall = u16::try_from(millis % 1000).unwrap_or_default();
+    timestamp(Wall { secs: (millis / 1000).cast_signed(), millis: wall })
+}
+
+/// A time in the format of ISO 8601, in UTC with milliseconds.
+pub(crate) fn timestamp(time: Wall) -> String {
+    let Civil { year, month, day, hour, minute, second, .. } = Civil::from_unix(time.secs);
+    let millis = time.millis;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Tells the state of the pair, `None` without one. It may block for a second.
+pub type PairState = fn() -> Option<Value>;
+
+static PAIR: OnceLock<PairState> = OnceLock::new();
+
+/// Shows the state of the pair, which a crate above this one knows. The first call counts.
+pub fn show_pair(state: PairState) {
+    let _ = PAIR.set(state);
+}
+
+/// The state of the pair.
+pub(crate) fn pair() -> Option<Value> {
+    PAIR.get().and_then(|state| state())
+}
+
 static RELOADS: Mutex<Option<Reloads>> = Mutex::new(None);
 
 /// Notes what became of reloads.
@@ -102,5 +132,16 @@ pub(crate) fn current() -> Instance {
         loaded: Wall { secs: (loaded / 1000).cast_signed(), millis },
         master: MASTER.load(Relaxed),
         respawned: RESPAWNED.load(Relaxed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_are_of_utc() {
+        let time = Wall { secs: 1_656_415_524, millis: 7 };
+        assert_eq!(timestamp(time), "2022-06-28T11:25:24.007Z");
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_upstream::{Group, Now};
-use weir_wire::exposition::Exposition;
+pub use weir_wire::exposition::{Exposition, Format, Labels, Value};
 
 /// Writes some families of metrics. It runs on a thread beside the loops and may wait for locks.
 pub type Collector = fn(&Source, &mut Exposition);

@@ -22,7 +22,7 @@ use weir_engine::{Addr, Level};
 use weir_ha::identity::{Folder, FolderError, Identity, Peer, Refused, hex, is_name};
 use weir_ha::link::{LinkPlan, Request, Status, show};
 use weir_ha::readiness::{self, Slot};
-use weir_ha::settings::Ha;
+use weir_ha::settings::{Ha, VirtualAddress};
 use weir_sys::folder_watch::FolderWatch;
 use weir_sys::memory_file;
 
@@ -186,7 +186,12 @@ pub(crate) fn plan(
         let _ = channel::send_report(&reports, &Report::Link(request));
     };
     let (status, master) = (Arc::new(status), Arc::new(master));
-    Some(LinkPlan { block, listeners, status_socket, status, master })
+    let groups = ha.groups().into_iter().map(|group| {
+        let shown = |known: &&VirtualAddress| format!("{}/{}", known.address, known.prefix);
+        group.addresses.iter().map(shown).collect()
+    });
+    let groups = groups.collect();
+    Some(LinkPlan { block, groups, listeners, status_socket, status, master })
 }
 
 /// The master's state of the links.

@@ -28,6 +28,7 @@ mod modules;
 mod notify;
 mod outbox;
 mod pair_command;
+mod pair_figures;
 mod paths;
 mod pid_file;
 mod privileges;

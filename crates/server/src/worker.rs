@@ -27,6 +27,7 @@ use crate::load_error::LoadError;
 use crate::master::Startup;
 use crate::mirroring;
 use crate::modules::core::Process;
+use crate::pair_figures;
 use crate::privileges;
 use crate::reloads;
 use crate::serve::Serving;
@@ -254,6 +255,9 @@ impl Worker {
         let generation = bundle.generation;
         let load = self.prepare(&bundle, descriptors).map_err(|reason| (generation, reason))?;
         self.console.set_error_log(load.error_log.clone());
+        if self.load.is_none() {
+            pair_figures::begin();
+        }
         if self.load.is_none()
             && let Err(error) = load.serving.restore()
         {

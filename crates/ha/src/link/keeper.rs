@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use weir_engine::duty::{Duty, Plans};
 use weir_engine::error_log::process_log;
@@ -15,6 +16,7 @@ use weir_engine::os_error::Failed;
 use weir_engine::{Conn, Level, clock, random, spawn};
 
 use super::accepting::Reception;
+use super::asked;
 use super::dialling::{self, Dialling};
 use super::hub::Hub;
 use super::plan::{LinkPlan, identities};
@@ -36,16 +38,24 @@ pub fn duty(plan: LinkPlan) -> Duty {
 async fn keep(mut plans: Plans<LinkPlan>) {
     let instance = u64::from_be_bytes(random::unguessable());
     let mut identities = identities();
+    let mut questions = asked::questions();
     let mut keeper = Keeper::new(instance);
     loop {
         let plan = plans.current();
         let identity = identities.borrow_and_update().clone();
         keeper.follow(&plan, identity.as_deref());
-        tokio::select! {
-            () = plans.changed() => {}
-            changed = identities.changed() => {
-                if changed.is_err() {
-                    return;
+        loop {
+            tokio::select! {
+                () = plans.changed() => break,
+                changed = identities.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    break;
+                }
+                Some(answer) = questions.recv() => {
+                    // Whoever asked may have given up.
+                    let _ = answer.try_send(keeper.document());
                 }
             }
         }
@@ -106,6 +116,15 @@ impl Keeper {
             Some(settings) => self.follow_settings(plan, settings),
             None => self.stop(&plan, identity),
         }
+    }
+
+    /// What other threads of the worker are told.
+    fn document(&self) -> Value {
+        let shown = self.shown.borrow();
+        let Some(Shown { name, plan, .. }) = shown.as_ref() else { return Value::Null };
+        let mut document = show::document(name, &(plan.status)(), &self.hub, None);
+        document["groups"] = json!(plan.groups);
+        document
     }
 
     fn stop(&mut self, plan: &LinkPlan, identity: Option<&Identity>) {

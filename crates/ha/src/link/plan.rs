@@ -66,6 +66,9 @@ pub enum Request {
 pub struct LinkPlan {
     /// The `ha` block.
     pub block: Block,
+    /// The groups of shared addresses with the lengths of their networks, in the order of the
+    /// block.
+    pub groups: Vec<Vec<String>>,
     /// The sockets on this node's own addresses.
     pub listeners: Vec<Arc<OwnedFd>>,
     /// The socket for `weir ha status`.

@@ -67,6 +67,7 @@ const ENDPOINTS: &[Endpoint] = &[
     Endpoint::new("certificates", Shape::List, vitals::certificates),
     Endpoint::new("reloads", Shape::Object, vitals::reloads),
     Endpoint::new("loops", Shape::List, vitals::loops),
+    Endpoint::new("ha", Shape::Object, vitals::ha),
     Endpoint::new("memory", Shape::Object, vitals::memory),
     Endpoint::new("errors", Shape::Object, errors::all).delete(errors::reset),
     Endpoint::new("ssl", Shape::Object, tls::process).delete(tls::reset),

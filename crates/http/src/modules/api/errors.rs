@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
-use super::vitals::millis;
 use crate::errors::{self, Cause, Counts, Errors};
+use crate::instance::iso;
 
 pub(super) fn all(_: &Call) -> Result<Answer, Failure> {
     let Errors { outside, zones, last } = errors::read();
@@ -23,7 +23,7 @@ pub(super) fn all(_: &Call) -> Result<Answer, Failure> {
                 json!({
                     "total": total,
                     "side": cause.side().name(),
-                    "last": millis(last[place]),
+                    "last": iso(last[place]),
                 }),
             );
         }

@@ -2,13 +2,12 @@
 #![expect(clippy::unnecessary_wraps, reason = "the shape of all actions")]
 
 use serde_json::{Value, json};
-use weir_engine::clock::{self, Wall};
+use weir_engine::clock;
 use weir_engine::stats::{self, Resettable};
-use weir_wire::date::Civil;
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
-use crate::instance;
+use crate::instance::{self, timestamp};
 use crate::server_name::NGINX_VERSION;
 
 /// The name of the build, beside the version of nginx that Weir follows.
@@ -105,22 +104,4 @@ fn only_worker() -> Value {
         "connections": connection_counts(),
         "http": { "requests": request_counts() },
     })
-}
-
-/// A time in the format of ISO 8601, in UTC with milliseconds.
-pub(super) fn timestamp(time: Wall) -> String {
-    let Civil { year, month, day, hour, minute, second, .. } = Civil::from_unix(time.secs);
-    let millis = time.millis;
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timestamps_are_of_utc() {
-        let time = Wall { secs: 1_656_415_524, millis: 7 };
-        assert_eq!(timestamp(time), "2022-06-28T11:25:24.007Z");
-    }
 }

@@ -7,7 +7,7 @@ use weir_engine::clock::Wall;
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
-use super::general::timestamp;
+use crate::instance::timestamp;
 use crate::recorder::notes::Kind;
 use crate::recorder::record::{Class, Part, Record};
 use crate::recorder::store;

@@ -11,10 +11,10 @@ use weir_wire::agent::{Admin, AgentWeight};
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
-use super::general::timestamp;
 use super::latency;
 use super::tls;
 use super::zones::by_class;
+use crate::instance::timestamp;
 
 /// The name of the upstream in a path.
 const NAME: usize = 2;

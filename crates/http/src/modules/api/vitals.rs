@@ -9,9 +9,9 @@ use weir_engine::event_loop::{self, LoopView, TURN_ENDS};
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
-use super::general::timestamp;
 use crate::certificates::in_force::{self, InForce};
-use crate::instance::{self, Reloads};
+use crate::instance::timestamp;
+use crate::instance::{self, Reloads, iso};
 use weir_acme::{Status, View};
 
 pub(super) fn certificates(_: &Call) -> Result<Answer, Failure> {
@@ -80,16 +80,23 @@ pub(super) fn reloads(_: &Call) -> Result<Answer, Failure> {
         "failed": failed,
         "held": instance::held(),
         "respawned": instance.respawned,
-        "started": millis(started),
+        "started": iso(started),
     });
     if last_good > 0 {
-        shown["last_good"] = json!(millis(last_good));
+        shown["last_good"] = json!(iso(last_good));
         shown["took"] = json!(took);
     }
     if last_failed > 0 {
-        shown["last_failed"] = json!(millis(last_failed));
+        shown["last_failed"] = json!(iso(last_failed));
         shown["fault"] = json!(fault);
     }
+    Ok(Answer::Found(shown))
+}
+
+/// The pair. Without one, it says so.
+pub(super) fn ha(_: &Call) -> Result<Answer, Failure> {
+    let mut shown = instance::pair().unwrap_or_else(|| json!({}));
+    shown["configured"] = json!(shown.as_object().is_some_and(|state| !state.is_empty()));
     Ok(Answer::Found(shown))
 }
 
@@ -133,10 +140,4 @@ fn whole_millis(time: std::time::Duration) -> u64 {
 
 fn seconds(secs: i64) -> String {
     timestamp(Wall { secs, millis: 0 })
-}
-
-/// The text of a time in milliseconds since 1970.
-pub(super) fn millis(time: u64) -> String {
-    let millis = u16::try_from(time % 1000).unwrap_or_default();
-    timestamp(Wall { secs: (time / 1000).cast_signed(), millis })
 }
