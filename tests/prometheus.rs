@@ -252,7 +252,17 @@ fn the_howto_does_what_it_says() {
     let text = client.get("/metrics").text();
     for name in names(page) {
         // Those by reason and by status appear when there is something to count.
-        let later = ["_by_status", "kept_out", "failures", "retries_total", "ejections", "_queue"];
+        let later = [
+            "_by_status",
+            "kept_out",
+            "failures",
+            "retries_total",
+            "ejections",
+            "_queue",
+            "weir_ha_",
+            "_cache_",
+            "_limit_",
+        ];
         if !later.iter().any(|part| name.contains(part)) {
             assert!(text.contains(&name), "{name}");
         }
@@ -278,4 +288,33 @@ fn the_howto_explains_all_causes() {
     let missing: Vec<_> = rows.iter().filter(|row| !table.contains(*row)).collect();
     assert!(missing.is_empty(), "{missing:?}");
     assert_eq!(table.matches("\n| `").count(), rows.len());
+}
+
+#[test]
+fn caches_and_limits_are_counted() {
+    let backend = Backend::text("body");
+    let conf = "proxy_cache_path %dir%/cache keys_zone=kept:64k max_size=1m;
+        limit_req_zone $uri zone=rate:64k rate=1r/m; limit_conn_zone $uri zone=crowd:64k;
+        server { listen 127.0.0.1:%port%; location = /metrics { prometheus; }
+          location / { proxy_pass http://%a%; proxy_cache kept; proxy_cache_valid 1h; }
+          location /limited { limit_req zone=rate; limit_conn crowd 9; proxy_pass http://%a%; } }";
+    let server = Server::http(conf).set("a", backend.address()).start();
+    for target in ["/", "/", "/", "/limited", "/limited"] {
+        server.get(target);
+    }
+    let metrics = scrape(&server);
+    assert_good(promtool(&["check", "metrics"], &server.text("/metrics")));
+    let sum =
+        |name: &str, labels: &[(&str, &str)]| metrics.sum(&format!("weir_http_{name}"), labels);
+    let state = |state| [("cache", "kept"), ("state", state)];
+    assert_eq!(sum("cache_responses_total", &state("hit")), Some(2.0));
+    assert_eq!(sum("cache_responses_total", &state("miss")), Some(1.0));
+    assert_eq!(sum("cache_sent_bytes_total", &state("hit")), Some(8.0));
+    assert_eq!(sum("cache_responses_written_total", &state("miss")), Some(1.0));
+    assert_eq!(sum("cache_size_limit_bytes", &[]), Some(1_048_576.0));
+    let result = |result| [("result", result)];
+    assert_eq!(sum("limit_req_requests_total", &result("rejected")), Some(1.0));
+    assert_eq!(sum("limit_req_requests_total", &result("passed")), Some(1.0));
+    assert_eq!(sum("limit_conn_requests_total", &result("passed")), Some(1.0));
+    assert_eq!(metrics.sum("weir_log_lines_lost_total", &[]), Some(0.0));
 }

@@ -1,8 +1,18 @@
 //! Counts of lines that a log did not accept, and the rate of their reports: a log that fails
 //! intermittently must not flood another one.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 /// The pause between equal reports in seconds, as for nginx's log files.
 const QUIET: i64 = 60;
+
+/// The lines that all logs of the process have lost.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// The lines that all logs of the process have lost since its start.
+pub fn lost_lines() -> u64 {
+    LOST.load(Relaxed)
+}
 
 /// The losses of a log. Times are seconds of the wall clock.
 #[derive(Debug, Default)]
@@ -19,6 +29,7 @@ impl Losses {
     /// Counts lost lines.
     pub fn add(&mut self, lines: u64) {
         self.lost += lines;
+        LOST.fetch_add(lines, Relaxed);
     }
 
     /// Whether there are unreported losses.
@@ -61,7 +72,7 @@ mod tests {
 
     #[test]
     fn intermittent_losses_are_reported_once_a_minute() {
-        let mut losses = Losses::default();
+        let (mut losses, before) = (Losses::default(), lost_lines());
         assert_eq!(losses.over(1000), None);
         let mut told = Vec::new();
         for now in 1000..1090 {
@@ -73,5 +84,6 @@ mod tests {
         }
         assert_eq!(told, [(1000, 0), (1000, 1), (1060, 0), (1060, 60)]);
         assert!(losses.any());
+        assert!(lost_lines() >= before + 90);
     }
 }

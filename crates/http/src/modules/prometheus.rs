@@ -17,8 +17,10 @@ use crate::metrics::{self, Collector, Source};
 use crate::module::{Handler, Module, Pending, Verdict};
 use crate::request::Request;
 
+mod caches;
 mod errors;
 mod latency;
+mod limits;
 mod process;
 mod requests;
 mod responses;
@@ -27,8 +29,15 @@ mod upstreams;
 mod zones;
 
 /// The collectors, in the order of their families in the answer.
-const COLLECTORS: &[Collector] =
-    &[requests::collect, errors::collect, process::collect, zones::collect, upstreams::collect];
+const COLLECTORS: &[Collector] = &[
+    requests::collect,
+    errors::collect,
+    process::collect,
+    zones::collect,
+    limits::collect,
+    caches::collect,
+    upstreams::collect,
+];
 
 pub(crate) const MODULE: Module = Module {
     name: "prometheus",

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_acme::{Status, View};
 use weir_engine::Memory;
 use weir_engine::event_loop::{LoopView, TURN_ENDS, loops};
+use weir_engine::losses::lost_lines;
 use weir_engine::tls::counters::{CLIENTS, Counts, FailedFor, UPSTREAMS, Unverified, VERSIONS};
 use weir_wire::exposition::{Distribution, Exposition, Labels, Value};
 
@@ -19,6 +20,8 @@ pub(super) fn collect(_: &Source, out: &mut Exposition) {
     reloads(out);
     of_loops(&by_thread(), out);
     memory(out);
+    out.counter("weir_log_lines_lost_total", "Lines that logs did not take.")
+        .sample(Labels::NONE, lost_lines());
 }
 
 /// Both sides with their counts.
