@@ -5,9 +5,9 @@ use weir_engine::clock::{self, Wall};
 
 use super::super::call::{Answer, Call};
 use super::super::failure::Failure;
-use super::super::general::timestamp;
 use super::parts::{self, Told, shown};
 use super::{MOST, USUAL, bad};
+use crate::instance::timestamp;
 use crate::recorder::notes::{Notes, Step};
 use crate::recorder::under_way::{UnderWay, list};
 use crate::request;
