@@ -33,6 +33,7 @@ mod cluster;
 mod command_line;
 mod compression;
 mod conditions;
+mod container;
 mod dashboard;
 mod dav;
 mod degradation;

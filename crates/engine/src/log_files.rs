@@ -3,7 +3,7 @@
 //! Writing to a log never blocks: lines that a full disk, or a pipe without a reader, does not take
 //! are lost. Lost lines are counted, and reported when the log accepts lines again.
 
-use std::io;
+use std::io::{self, stderr, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -216,13 +216,46 @@ fn takes_parts(fd: BorrowedFd<'_>) -> bool {
 /// Opens a file such that neither open nor write blocks.
 fn open(path: &Path, links: Links) -> io::Result<OwnedFd> {
     let flags = OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match file::open(path, flags | OFlags::WRONLY | OFlags::CREATE, NEW_FILE, links) {
+    let opened = match file::open(path, flags | OFlags::WRONLY | OFlags::CREATE, NEW_FILE, links) {
         // A pipe without a reader; opened for both, it keeps lines for a later reader.
         Err(error) if Errno::from_io_error(&error) == Some(Errno::NXIO) => {
             file::open(path, flags | OFlags::RDWR, NEW_FILE, links)
         }
         opened => opened,
+    };
+    match opened.as_ref().err().and_then(Errno::from_io_error) {
+        Some(Errno::ACCESS | Errno::NXIO) => own_stream(path).map_or(opened, Ok),
+        _ => opened,
     }
+}
+
+/// The most links on the way to a standard stream.
+const MOST_LINKS: usize = 8;
+
+/// The standard output or error of this process, if the path leads to it. It cannot be opened by
+/// name if it is a socket, or a pipe of another user, as container engines may provide.
+fn own_stream(path: &Path) -> Option<OwnedFd> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let stream = match path.to_str() {
+            Some("/proc/self/fd/1" | "/dev/fd/1") => rustix::io::fcntl_dupfd_cloexec(stdout(), 3),
+            Some("/proc/self/fd/2" | "/dev/fd/2") => rustix::io::fcntl_dupfd_cloexec(stderr(), 3),
+            _ => {
+                let target = std::fs::read_link(&path).ok()?;
+                path = path.parent()?.join(target);
+                continue;
+            }
+        };
+        let stream = stream.ok()?;
+        // The other end has an open file of its own, so that only this process's side changes.
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&stream).ok()?.st_mode);
+        if matches!(kind, FileType::Fifo | FileType::Socket) {
+            let flags = rustix::fs::fcntl_getfl(&stream).ok()?;
+            rustix::fs::fcntl_setfl(&stream, flags | OFlags::NONBLOCK).ok()?;
+        }
+        return Some(stream);
+    }
+    None
 }
 
 /// The log files of the process by name. Directives that name the same file share it.

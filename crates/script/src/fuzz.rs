@@ -2,6 +2,7 @@
 
 use crate::cidr::Cidr;
 use crate::condition::Condition;
+use crate::envsubst;
 use crate::geo::GeoBuilder;
 use crate::log_format::LogFormat;
 use crate::map::Map;
@@ -31,6 +32,25 @@ impl Scope for Numbers {
     }
 
     fn assign(&mut self, _id: VarId, _value: &[u8]) {}
+}
+
+/// Fills the bytes as a template of a configuration: names without a value leave it as it is, and
+/// another spelling of the same names changes nothing more.
+pub fn envsubst(data: &[u8]) {
+    let mut same = Vec::new();
+    envsubst::substitute(data, |_, _| false, &mut same);
+    assert_eq!(same, data);
+    let in_braces = |text: &[u8]| {
+        let mut out = Vec::new();
+        let value = |name: &[u8], out: &mut Vec<u8>| {
+            out.extend([b"${", name, b"}"].concat());
+            true
+        };
+        envsubst::substitute(text, value, &mut out);
+        out
+    };
+    let once = in_braces(data);
+    assert_eq!(in_braces(&once), once);
 }
 
 /// Compiles the bytes as a template and as a log format, and evaluates both.

@@ -18,6 +18,7 @@ pub mod blocks;
 pub mod capture_regex;
 pub mod cidr;
 pub mod condition;
+pub mod envsubst;
 pub mod escape;
 pub mod forwarded;
 pub mod fuzz;

@@ -106,6 +106,11 @@ impl Options {
         Ok(options)
     }
 
+    /// The directives of `-g`.
+    pub(crate) fn globals_text(&self) -> Option<String> {
+        self.globals.as_ref().map(|text| text.to_string_lossy().into_owned())
+    }
+
     /// Parses one argument's letters, the rest of which may be a value.
     fn letters<'a>(
         &mut self,

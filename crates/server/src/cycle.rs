@@ -48,7 +48,7 @@ pub(crate) struct Draft {
     plan: Plan,
     bundle: Bundle,
     folders: Vec<PathBuf>,
-    sockets: Vec<ListenSpec>,
+    pub(crate) sockets: Vec<ListenSpec>,
     links: linking::Wanted,
     /// All files of a mirrored configuration.
     pub(crate) set: Option<Arc<[u8]>>,

@@ -11,6 +11,7 @@ mod cli;
 mod console;
 mod cycle;
 mod demo;
+mod entrypoint;
 mod environment;
 mod features;
 mod fitness;

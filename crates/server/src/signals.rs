@@ -9,7 +9,7 @@ use crate::console::Console;
 use crate::identity;
 
 pub(crate) const HUP: i32 = 1;
-const INT: i32 = 2;
+pub(crate) const INT: i32 = 2;
 pub(crate) const QUIT: i32 = 3;
 const USR1: i32 = 10;
 pub(crate) const USR2: i32 = 12;

@@ -20,13 +20,16 @@ use crate::master::{self, Startup};
 use crate::paths::Paths;
 use crate::reloads;
 use crate::{
-    adopt, demo, guarding, ha_command, manual, mirroring, pair_command, pid_file, reference,
-    signals, single, top, upgrade, version,
+    adopt, demo, entrypoint, guarding, ha_command, manual, mirroring, pair_command, pid_file,
+    reference, signals, single, top, upgrade, version,
 };
 
 /// Runs the command line. Returns the exit code unless a server runs.
 pub(crate) fn run() -> i32 {
     let mut args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = entrypoint::enter(&mut args) {
+        return code;
+    }
     adopt::stand_in(args.first());
     match args.get(1).and_then(|word| word.to_str()) {
         Some("demo") => {
@@ -73,7 +76,7 @@ pub(crate) fn run() -> i32 {
     }
     let startup = Startup {
         paths: Paths::of(&options),
-        globals: options.globals.as_ref().map(|text| text.to_string_lossy().into_owned()),
+        globals: options.globals_text(),
         args,
         env: std::env::vars_os().map(|(name, value)| entry(&name, &value)).collect(),
         parent: None,

@@ -236,6 +236,12 @@ pub fn processors() -> usize {
     online.ok().flatten().and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1)
 }
 
+/// The number of processors that this process may use, at least 1: those of its affinity, and no
+/// more than its control groups grant it the time of, rounded down (`cpu.max`).
+pub fn usable_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Changes the working directory.
 ///
 /// # Errors

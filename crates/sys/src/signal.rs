@@ -87,6 +87,12 @@ pub fn unblock_all() -> io::Result<()> {
     Ok(sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?)
 }
 
+/// Has a program that is about to be started begin with no signal blocked.
+pub fn unblock_in(command: &mut std::process::Command) {
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, unblock_all) };
+}
+
 fn set_of(numbers: &[i32]) -> io::Result<SigSet> {
     let mut set = SigSet::empty();
     for &number in numbers {

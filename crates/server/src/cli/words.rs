@@ -83,7 +83,7 @@ pub(crate) struct Word {
 }
 
 /// The commands.
-pub(crate) const WORDS: [Word; 4] = [
+pub(crate) const WORDS: [Word; 5] = [
     Word {
         name: "demo",
         synopsis: "[cluster [seconds]]",
@@ -121,6 +121,14 @@ pub(crate) const WORDS: [Word; 4] = [
             ("--nginx=", "the program to replace"),
             ("--wait=", "the longest wait in seconds for requests under way"),
         ],
+        letters: false,
+    },
+    Word {
+        name: "entrypoint",
+        synopsis: "command [argument ...] | --healthy",
+        about: "run /docker-entrypoint.d of a container, then the command",
+        next: &[],
+        options: &[("--healthy", "exit with 0 if the server of the container answers")],
         letters: false,
     },
     Word {

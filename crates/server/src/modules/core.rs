@@ -31,7 +31,8 @@ directives! {
         "pid" => pid: Option<String>,
         /// The prefix of lock files. Has no effect, as in nginx on systems with atomic operations.
         "lock_file" => lock_file: Option<String>,
-        /// The number of threads of the worker process; `auto` is one per processor.
+        /// The number of threads of the worker process; `auto` is one for each processor
+        /// that the process may use, by its affinity and the quota of its control group.
         "worker_processes" => workers: Workers = Workers(1),
         /// The action on an internal error: stop, or write a core file. Has no effect.
         "debug_points" => debug_points: Option<DebugPoints>,
@@ -101,7 +102,7 @@ impl Value for Workers {
     fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
         if word.is("auto") {
-            return Ok(Self(process::processors()));
+            return Ok(Self(process::usable_processors()));
         }
         let number = number(&word.value).and_then(|n| usize::try_from(n).ok());
         number.map(Self).ok_or_else(|| Fault::bad_value().at(word))
