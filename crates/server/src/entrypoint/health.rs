@@ -72,9 +72,10 @@ fn visit(address: &Addr, is_deferred: bool) -> io::Result<()> {
 
 /// An end, an answer and a reset are signs of life alike.
 fn see_end(mut stream: impl Read) -> io::Result<()> {
-    match stream.read(&mut [0]) {
-        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => Err(error),
-        _ => Ok(()),
+    match stream.read(&mut [0]).map_err(|error| (error.kind(), error)) {
+        Ok(_) | Err((io::ErrorKind::ConnectionReset, _)) => Ok(()),
+        Err((io::ErrorKind::WouldBlock, _)) => Err(io::Error::other("the server does not respond")),
+        Err((_, error)) => Err(error),
     }
 }
 
