@@ -47,6 +47,9 @@ const DEPTH: usize = 8;
 const MISSING: i32 = 127;
 const UNFIT: i32 = 126;
 
+/// The container ends, with this exit code; the reason has been told.
+struct Ended(i32);
+
 /// Messages, unless `NGINX_ENTRYPOINT_QUIET_LOGS` is set.
 struct Log {
     /// The entrypoint, or one of its steps.
@@ -95,23 +98,23 @@ pub(crate) fn enter(args: &mut Vec<OsString>) -> Option<i32> {
             *args = command;
             None
         }
-        Err(code) => Some(code),
+        Err(Ended(code)) => Some(code),
     }
 }
 
 /// Prepares the container and runs the command, which replaces this program. Returns only for a
 /// command that is this program, or with an exit code.
-fn start(command: &[OsString]) -> Result<(), i32> {
+fn start(command: &[OsString]) -> Result<(), Ended> {
     let log = Log::new(format!("/{NAME}"));
     let Some(name) = command.first() else {
         log.complain("no command is given, such as nginx -g \"daemon off;\"");
-        return Err(1);
+        return Err(Ended(1));
     };
     // Scripts may run for long, and the first process of a container gets only signals that it
     // handles or blocks.
     let signals = Signals::block(&signals::ALL).map_err(|error| {
         log.complain(format_args!("signalfd() failed: {error}"));
-        1
+        Ended(1)
     })?;
     if SERVERS.iter().any(|server| name == server) {
         prepare(&log, &signals)?;
@@ -127,13 +130,13 @@ fn start(command: &[OsString]) -> Result<(), i32> {
     }
     let Some(program) = program else {
         log.complain(format_args!("{}: not found", name.display()));
-        return Err(MISSING);
+        return Err(Ended(MISSING));
     };
     let _ = signal::unblock_all();
     let env: Vec<OsString> = std::env::vars_os().map(|(name, value)| entry(name, &value)).collect();
     let error = process::execute(program.as_os_str(), command, &env);
     log.complain(format_args!("{}: {error}", program.display()));
-    Err(UNFIT)
+    Err(Ended(UNFIT))
 }
 
 /// A program, by the search path unless it is a path itself.
@@ -153,7 +156,7 @@ fn entry(mut name: OsString, value: &OsStr) -> OsString {
 }
 
 /// Runs what the folder of scripts holds.
-fn prepare(log: &Log, signals: &Signals) -> Result<(), i32> {
+fn prepare(log: &Log, signals: &Signals) -> Result<(), Ended> {
     let has_files = fs::read_dir(FOLDER)
         .is_ok_and(|entries| entries.flatten().any(|entry| entry.path().is_file()));
     if !has_files {

@@ -11,7 +11,7 @@ use weir_sys::process::{self, Ending};
 use weir_sys::signal::{self, Signals};
 use weir_sys::{memory_file, wait};
 
-use super::{ENVIRONMENT, Log, MISSING, UNFIT};
+use super::{ENVIRONMENT, Ended, Log, MISSING, UNFIT};
 use crate::signals::{INT, QUIT, TERM};
 
 /// The shell for scripts that name none, and for those that are read.
@@ -30,7 +30,7 @@ const BY_SIGNAL: i32 = 128;
 const MAX_ENVIRONMENT: u64 = 6 << 20;
 
 /// Runs a script and waits for its end.
-pub(super) fn launch(path: &Path, log: &Log, signals: &Signals) -> Result<(), i32> {
+pub(super) fn launch(path: &Path, log: &Log, signals: &Signals) -> Result<(), Ended> {
     let pid = match spawn(&mut Command::new(path)) {
         Err(error) if error.raw_os_error() == Some(NO_FORMAT) => {
             spawn(Command::new(SHELL).arg(path))
@@ -41,10 +41,10 @@ pub(super) fn launch(path: &Path, log: &Log, signals: &Signals) -> Result<(), i3
 }
 
 /// Has a shell read a script, and takes its environment over.
-pub(super) fn source(path: &Path, log: &Log, signals: &Signals) -> Result<(), i32> {
+pub(super) fn source(path: &Path, log: &Log, signals: &Signals) -> Result<(), Ended> {
     let failed = |error: io::Error| {
         log.complain(format_args!("{}: {error}", path.display()));
-        1
+        Ended(1)
     };
     let own = std::env::current_exe().map_err(failed)?;
     let mut file = memory_file::empty().map_err(failed)?;
@@ -74,16 +74,16 @@ fn spawn(command: &mut Command) -> io::Result<i32> {
 
 /// Waits for a script, for which signals that end this process are meant, too. Orphans of scripts
 /// come to the first process of a container, which lets them go.
-fn attend(pid: io::Result<i32>, path: &Path, log: &Log, signals: &Signals) -> Result<(), i32> {
+fn attend(pid: io::Result<i32>, path: &Path, log: &Log, signals: &Signals) -> Result<(), Ended> {
     let shown = path.display();
     let pid = pid.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             log.complain(format_args!("{shown}: its interpreter is not in this image"));
-            MISSING
+            Ended(MISSING)
         }
         _ => {
             log.complain(format_args!("{shown}: {error}"));
-            UNFIT
+            Ended(UNFIT)
         }
     })?;
     let mut asked = None;
@@ -102,11 +102,11 @@ fn attend(pid: io::Result<i32>, path: &Path, log: &Log, signals: &Signals) -> Re
         }
         if let Err(error) = wait::readable(&[signals.as_fd()], None) {
             log.complain(format_args!("poll() failed: {error}"));
-            return Err(1);
+            return Err(Ended(1));
         }
     };
     if let Some(number) = asked {
-        return Err(BY_SIGNAL + number);
+        return Err(Ended(BY_SIGNAL + number));
     }
     let code = match ending {
         Ending::Code(0) => return Ok(()),
@@ -114,5 +114,5 @@ fn attend(pid: io::Result<i32>, path: &Path, log: &Log, signals: &Signals) -> Re
         Ending::Signal { number, .. } => BY_SIGNAL + number,
     };
     log.complain(format_args!("{shown} {ending}"));
-    Err(code)
+    Err(Ended(code))
 }
