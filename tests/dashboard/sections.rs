@@ -209,7 +209,8 @@ fn pair(page: &Page<'_>) {
             { "node": "<i>c", "up": false, "reason": "no answer" },
         ],
         "mirror": { "has_configuration": true, "version": { "counter": 7, "proposer": "a" }, "acknowledged": true,
-            "records": 12, "left_out": 1, "untold": 0, "trouble": null, "under_way": null,
+            "records": 12, "left_out": 1, "untold": 0, "under_way": null,
+            "trouble": { "version": { "counter": 8, "proposer": "b" }, "reason": "no such file" },
             "nodes": [{ "node": "b", "connected": true, "waiting": 0, "version": { "counter": 7, "proposer": "a" } }] },
     });
     let soon = "2099-01-01T00:00:00Z";
@@ -229,6 +230,8 @@ fn pair(page: &Page<'_>) {
     page.shows("#wrong .warn", "Node <i>c is not connected — no answer");
     page.shows("#wrong .warn", "Node b has another configuration");
     page.shows("#wrong .warn", "1 record is not shared");
+    page.shows("#wrong .warn", "not shared with the other nodes — no such file");
+    page.shows("#pair .facts .is-bad", "no such file");
     page.shows("#pair td", "192.0.2.10/24");
     page.shows("#pair td .is-good", "held");
     page.shows("#pair .facts dd", "version 7 of a, which all nodes have");

@@ -10,7 +10,7 @@ VITAL_RULES.push(({ api }, add) => {
     if (link.up && link.same_configuration === false) add("warn", `Node ${link.node} has another configuration`, "", "#pair");
   }
   const { mirror } = ha;
-  if (mirror?.trouble) add("warn", "The configuration is not shared with the other nodes", mirror.trouble, "#pair");
+  if (mirror?.trouble) add("warn", "The configuration is not shared with the other nodes", mirror.trouble.reason, "#pair");
   if (mirror?.left_out) add("warn", `${plural(mirror.left_out, "record is", "records are")} not shared with the other nodes`, "there are too many", "#pair");
 });
 
@@ -43,8 +43,8 @@ function mirrorFacts(mirror) {
     ["Configuration", mirror.has_configuration ? `version ${version(mirror.version)}${mirror.acknowledged ? ", which all nodes have" : ""}` : "each node has its own"],
     ["Under way", typeof mirror.under_way === "string" ? mirror.under_way : mirror.under_way ? "a change" : null],
     ["Records", `${number(mirror.records || 0)}${mirror.untold ? `, ${number(mirror.untold)} not yet told` : ""}`],
-    ["Trouble", mirror.trouble && h("span.is-bad", {}, mirror.trouble)],
-    ...(mirror.nodes || []).map((node) => [`Node ${node.node}`, [node.connected ? `has version ${version(node.version)}` : "is not connected", node.waiting ? `${number(node.waiting)} wait` : null, node.trouble].filter(Boolean).join("; ")]),
+    ["Trouble", mirror.trouble && h("span.is-bad", {}, mirror.trouble.reason)],
+    ...(mirror.nodes || []).map((node) => [`Node ${node.node}`, [node.connected ? `has version ${version(node.version)}` : "is not connected", node.waiting ? `${number(node.waiting)} wait` : null, node.trouble?.reason].filter(Boolean).join("; ")]),
   ]);
 }
 
