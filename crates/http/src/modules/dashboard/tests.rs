@@ -8,8 +8,10 @@ fn nothing_comes_from_elsewhere_or_is_run_from_an_attribute() {
         // The one address is the name of a language.
         let file = file.replace("http://www.w3.org/2000/svg", "");
         let forbidden = [
-            "http:",
-            "https:",
+            "://",
+            "\"http:",
+            "'http:",
+            "`http:",
             "\"//",
             "'//",
             "@import",
