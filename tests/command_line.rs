@@ -138,3 +138,18 @@ fn temporary_folders_are_below_a_given_prefix() {
     assert!(directory.join("client_body_temp").is_dir());
     assert!(directory.join("proxy_temp").is_dir());
 }
+
+/// As in `weir adopt | head -1`.
+#[test]
+fn a_command_whose_output_nobody_reads_goes_on() {
+    if is_nginx() {
+        return;
+    }
+    for command in ["adopt", "top"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut weir = Command::new(binary());
+        let output = weir.args([command, "--no-such-word"]).stdout(writer).output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output)), (Some(1), String::new()), "{command}");
+    }
+}

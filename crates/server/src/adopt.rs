@@ -4,8 +4,6 @@
 //! rotation, scripts and package updates of nginx go on working. A [`Record`] says that it stands
 //! there, and with which paths. The running master is replaced as by an upgrade of its binary.
 
-#![allow(clippy::print_stdout, reason = "the answers of a command")]
-
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
@@ -14,7 +12,7 @@ use std::time::Duration;
 use weir_conf::Layout;
 use weir_sys::user;
 
-use crate::console::Console;
+use crate::console::{Console, say, say_line};
 
 mod check;
 mod handover;
@@ -90,7 +88,7 @@ pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
     match done {
         Ok(()) => 0,
         Err(reason) if reason == Reason::default() => {
-            print!("{USAGE}");
+            say(USAGE);
             1
         }
         Err(reason) => {
@@ -128,21 +126,28 @@ fn adopt(wanted: &Wanted) -> Result<(), Reason> {
     }
     let nginx = Nginx::at(&wanted.program)?;
     let weir = program::own()?;
-    println!("Checked:");
-    println!("  {} is {} with {}", nginx.program.display(), nginx.version, nginx.conf.display());
+    say_line("Checked:");
+    say_line(format_args!(
+        "  {} is {} with {}",
+        nginx.program.display(),
+        nginx.version,
+        nginx.conf.display()
+    ));
     let differences = check::differences(&nginx, &weir)?;
     report(&differences, wanted)?;
     let master = nginx.master()?;
-    println!("To do:");
-    println!(
+    say_line("To do:");
+    say_line(format_args!(
         "  {} is kept as {}",
         nginx.program.display(),
         program::kept(&nginx.program).display()
-    );
-    println!("  {} leads to {}", nginx.program.display(), weir.display());
+    ));
+    say_line(format_args!("  {} leads to {}", nginx.program.display(), weir.display()));
     match master {
-        Some(pid) => println!("  nginx's master process {pid} hands its sockets over and ends"),
-        None => println!("  nginx is not running: its unit starts Weir from now on"),
+        Some(pid) => {
+            say_line(format_args!("  nginx's master process {pid} hands its sockets over and ends"))
+        }
+        None => say_line("  nginx is not running: its unit starts Weir from now on"),
     }
     if wanted.dry_run {
         return Ok(());
@@ -158,7 +163,7 @@ fn adopt(wanted: &Wanted) -> Result<(), Reason> {
         program::give_back(&record)?;
         return Err(format!("{reason}. Nothing has changed").into());
     }
-    println!("Done. \"weir adopt --back\" gives the host back.");
+    say_line("Done. \"weir adopt --back\" gives the host back.");
     Ok(())
 }
 
@@ -167,18 +172,25 @@ fn give_back(wanted: &Wanted) -> Result<(), Reason> {
     let record = Record::read().ok_or("this host has not been adopted")?;
     let weir = program::own()?;
     let kept = Nginx::kept(&record)?;
-    println!("Checked:");
-    println!("  {} is {} with {}", record.kept.display(), kept.version, kept.conf.display());
+    say_line("Checked:");
+    say_line(format_args!(
+        "  {} is {} with {}",
+        record.kept.display(),
+        kept.version,
+        kept.conf.display()
+    ));
     match check::accepts(&kept) {
-        Ok(_) => println!("  it accepts the configuration"),
+        Ok(_) => say_line("  it accepts the configuration"),
         Err(reason) => report(&[reason.to_string()], wanted)?,
     }
     let master = kept.master()?;
-    println!("To do:");
-    println!("  {} is nginx again", record.program.display());
+    say_line("To do:");
+    say_line(format_args!("  {} is nginx again", record.program.display()));
     match master {
-        Some(pid) => println!("  Weir's master process {pid} hands its sockets over and ends"),
-        None => println!("  Weir is not running: the unit starts nginx from now on"),
+        Some(pid) => {
+            say_line(format_args!("  Weir's master process {pid} hands its sockets over and ends"))
+        }
+        None => say_line("  Weir is not running: the unit starts nginx from now on"),
     }
     if wanted.dry_run {
         return Ok(());
@@ -193,19 +205,19 @@ fn give_back(wanted: &Wanted) -> Result<(), Reason> {
         program::take(&record, &weir)?;
         return Err(format!("{reason}. Nothing has changed").into());
     }
-    println!("Done.");
+    say_line("Done.");
     Ok(())
 }
 
 /// Tells what differs, which stops the command unless it is to go on anyway.
 fn report(differences: &[String], wanted: &Wanted) -> Result<(), Reason> {
     if differences.is_empty() {
-        println!("  nothing differs");
+        say_line("  nothing differs");
         return Ok(());
     }
-    println!("What differs:");
+    say_line("What differs:");
     for difference in differences {
-        println!("  {difference}");
+        say_line(format_args!("  {difference}"));
     }
     match wanted.anyway {
         true => Ok(()),

@@ -23,6 +23,17 @@ pub(crate) fn take_fault() -> Option<String> {
     FAULT.take()
 }
 
+/// Prints the answer of a command on standard output. Nobody has to read it: a command whose output
+/// is cut (`| head -1`) does the rest nevertheless.
+pub(crate) fn say(text: impl Display) {
+    let _ = write!(std::io::stdout(), "{text}");
+}
+
+/// As [`say`], with the end of the line.
+pub(crate) fn say_line(text: impl Display) {
+    say(format_args!("{text}\n"));
+}
+
 /// The output for messages of the process.
 #[derive(Debug, Clone)]
 pub(crate) struct Console {

@@ -1,7 +1,5 @@
 //! `weir ha`: the pair on the command line. `status`, `show` and `drill` are about the addresses.
 
-#![allow(clippy::print_stdout, reason = "the answers of a command")]
-
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -16,7 +14,7 @@ use weir_ha::plan::Plan;
 use weir_sys::interface;
 
 use crate::cli::Options;
-use crate::console::Console;
+use crate::console::{Console, say, say_line};
 use crate::cycle::Draft;
 use crate::guarding;
 use crate::linking;
@@ -51,7 +49,7 @@ Each takes -c, -p, -e and -g as the server does.
 /// Runs a command, whose words follow `weir ha`. Returns the exit code.
 pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
     let Some((command, rest)) = words.split_first() else {
-        print!("{USAGE}");
+        say(USAGE);
         return 1;
     };
     let json = rest.iter().any(|word| word == "--json");
@@ -69,11 +67,11 @@ pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
         Some("show") => server(&options, &console).and_then(|server| show(&server, &console)),
         Some("drill") => server(&options, &console).and_then(|server| drill(&server, &console)),
         Some("help" | "--help" | "-h") => {
-            print!("{USAGE}");
+            say(USAGE);
             Ok(())
         }
         _ => {
-            print!("{USAGE}");
+            say(USAGE);
             Err(Refusal::from(format!("unknown command \"{}\"", command.display())))
         }
     };
@@ -163,14 +161,14 @@ fn plan(server: &Server, console: &Console) -> Result<Plan, Refusal> {
 
 fn show(server: &Server, console: &Console) -> Result<(), Refusal> {
     let plan = plan(server, console)?;
-    println!(
+    say_line(format_args!(
         "# keepalived's configuration for node \"{}\", which Weir writes to {} from the \"ha\" block \
          of {}.\n# Changes belong there: this one is rewritten.\n",
         plan.name(),
         server.folder.join(weir_ha::keepalived::CONF_FILE).display(),
         server.conf.display(),
-    );
-    print!("{}", plan.conf);
+    ));
+    say(plan.conf);
     Ok(())
 }
 
@@ -197,13 +195,15 @@ fn drill(server: &Server, console: &Console) -> Result<(), Refusal> {
     let start = Instant::now();
     let drill = master::Drill::begin(&server.folder)
         .map_err(|error| format!("the addresses could not be given up: {error}"))?;
-    println!("given up here after {}", length(millis(start.elapsed())));
+    say_line(format_args!("given up here after {}", length(millis(start.elapsed()))));
     let mut answered = true;
     for target in &targets {
         match await_answer(*target, start) {
-            Some(took) => println!("{target} answers from another node after {}", length(took)),
+            Some(took) => {
+                say_line(format_args!("{target} answers from another node after {}", length(took)))
+            }
             None => {
-                println!("{target} did not answer within {} s", PATIENCE.as_secs());
+                say_line(format_args!("{target} did not answer within {} s", PATIENCE.as_secs()));
                 answered = false;
             }
         }
@@ -212,7 +212,7 @@ fn drill(server: &Server, console: &Console) -> Result<(), Refusal> {
     drill.take_back().map_err(|error| {
         format!("the addresses could not be taken back ({error}): look at \"weir ha status\"")
     })?;
-    println!("taken back after {}", length(millis(start.elapsed())));
+    say_line(format_args!("taken back after {}", length(millis(start.elapsed()))));
     match answered {
         true => Ok(()),
         false => Err("no other node took over: see \"weir ha status\" there".into()),

@@ -1,15 +1,13 @@
 //! `weir top`: what happens in a running server, in a terminal. It asks the API as anyone would,
 //! and shares nothing with the server.
 
-#![allow(clippy::print_stdout, reason = "the answers of a command")]
-
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use crate::cli::Options;
-use crate::console::Console;
+use crate::console::{Console, say};
 use crate::paths::Paths;
 
 mod api;
@@ -57,7 +55,7 @@ pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
     match command(words) {
         Ok(()) => 0,
         Err(reason) if reason == Reason::default() => {
-            print!("{USAGE}");
+            say(USAGE);
             1
         }
         Err(reason) => {

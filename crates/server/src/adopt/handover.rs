@@ -1,6 +1,7 @@
 //! The running master hands its sockets to the program that has taken its place, as in an upgrade
 //! of the binary, and ends.
 
+use crate::console::say_line;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -35,12 +36,12 @@ pub(super) fn run(nginx: &Nginx, old: u32, new: &Path, wait: Duration) -> Result
         }
         std::thread::park_timeout(PAUSE);
     }
-    println!("  process {pid} serves with {}", new.display());
+    say_line(format_args!("  process {pid} serves with {}", new.display()));
     signal(old, WINCH)?;
     // The new master is a child of the old one.
     let is_idle = || children(old).iter().all(|child| *child == pid).then_some(());
     if until(wait, is_idle).is_none() {
-        println!("  requests of process {old} go on; it ends after them");
+        say_line(format_args!("  requests of process {old} go on; it ends after them"));
     }
     if !is_alive(pid) {
         signal(old, HUP)?;
@@ -48,7 +49,7 @@ pub(super) fn run(nginx: &Nginx, old: u32, new: &Path, wait: Duration) -> Result
     }
     signal(old, QUIT)?;
     if until(wait, || (!is_alive(old)).then_some(())).is_some() {
-        println!("  process {old} has ended");
+        say_line(format_args!("  process {old} has ended"));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `weir ha status`: what the guard knows of the addresses, what the worker knows of the other
 //! nodes, and what lies beside the configuration.
 
+use crate::console::{say, say_line};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,20 +39,22 @@ pub(super) fn run(server: &Server, json: bool) -> Result<(), Refusal> {
     status["aside"] = aside(server.links.path());
     join(&mut status);
     if json {
-        println!("{status:#}");
+        say_line(format_args!("{status:#}"));
         return fault.map_or(Ok(()), Err);
     }
     if status["groups"].is_array() {
-        print!("{}", in_words(&status));
+        say(in_words(&status));
     }
     if !server.links.is_made() && !shares {
-        println!("no links to other nodes: \"weir ha init\" or \"weir ha join\" makes them");
+        say_line("no links to other nodes: \"weir ha init\" or \"weir ha join\" makes them");
     } else if status["links"].is_object() {
-        print!("{}", show::text(&status["links"], unix_time()));
+        say(show::text(&status["links"], unix_time()));
     }
     for kept in status["aside"].as_array().into_iter().flatten() {
         let path = kept.as_str().unwrap_or_default();
-        println!("kept aside: {path} (another configuration, made apart from it, has replaced it)");
+        say_line(format_args!(
+            "kept aside: {path} (another configuration, made apart from it, has replaced it)"
+        ));
     }
     fault.map_or(Ok(()), Err)
 }
