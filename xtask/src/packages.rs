@@ -52,8 +52,7 @@ pub(crate) const PACKAGE: &[Needed] = &[
 ];
 
 /// For checks of packages.
-pub(crate) const CHECKS: &[Needed] =
-    &[("debootstrap", "debootstrap"), ("lintian", "lintian"), ("apparmor_parser", "apparmor")];
+pub(crate) const CHECKS: &[Needed] = &[("debootstrap", "debootstrap"), ("lintian", "lintian")];
 
 /// For load: the backend, the generator, certificates.
 pub(crate) const LOAD: &[Needed] =

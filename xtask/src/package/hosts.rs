@@ -10,7 +10,7 @@ use crate::{Failure, cargo};
 use super::said;
 
 /// What a host with nginx has besides a minimal Debian.
-const BESIDE: &str = "nginx certbot python3-certbot-nginx pebble logrotate curl systemd apparmor \
+const BESIDE: &str = "nginx certbot python3-certbot-nginx pebble logrotate curl systemd \
     openssl";
 
 /// Makes the files of a host with more packages: `$1` is the folder, `$2` the packages. Nothing is
