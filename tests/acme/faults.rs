@@ -1,6 +1,7 @@
 //! Authorities that are away, slow, refuse, or want a renewal; clocks that are wrong; files that
 //! cannot be written.
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use super::authority::Authority;
@@ -109,9 +110,7 @@ fn a_clock_that_is_wrong_costs_no_orders() {
     // The authority is ahead by sixty days, so the certificate is nearly due.
     let mut server = server(&authority).start();
     wait_for(&server, server.port("port"), "a.test");
-    until("the file", || kept(&server, "ca").len() == 1);
-    server.pause();
-    let file = kept(&server, "ca").into_iter().next().unwrap();
+    let file = paused_with_file(&mut server);
     let old = old_certificate(&server);
     std::fs::write(&file, &old).unwrap();
     // For the authority, it is the day after that certificate was issued.
@@ -126,6 +125,13 @@ fn a_clock_that_is_wrong_costs_no_orders() {
     server.pause();
     server.resume();
     until("another certificate", || authority.issued() == 2);
+}
+
+/// The file of the first certificate, while the server that has just written it stands still.
+fn paused_with_file(server: &mut Server) -> PathBuf {
+    until("the file", || kept(server, "ca").len() == 1);
+    server.pause();
+    kept(server, "ca").into_iter().next().unwrap()
 }
 
 /// A certificate of `a.test` with its key that expired a year ago, valid for a year before.
@@ -168,9 +174,7 @@ fn a_broken_file_is_replaced() {
     let authority = Authority::start();
     let mut server = server(&authority).start();
     wait_for(&server, server.port("port"), "a.test");
-    until("the file", || kept(&server, "ca").len() == 1);
-    server.pause();
-    let file = kept(&server, "ca").into_iter().next().unwrap();
+    let file = paused_with_file(&mut server);
     let mut half = std::fs::read(&file).unwrap();
     half.truncate(half.len() / 3);
     std::fs::write(&file, half).unwrap();

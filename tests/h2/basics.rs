@@ -217,3 +217,10 @@ fn an_upgrade_from_http_1_is_ignored() {
     let answer = client.response();
     assert_eq!((answer.status, answer.text()), (200, "HTTP/1.1".to_owned()));
 }
+
+#[test]
+fn the_connection_of_a_stream_has_a_tcp_state() {
+    let server = Server::server("http2 on; location / { return 200 $tcpinfo_rtt; }").start();
+    let rtt = H2Client::of(&server).get("/").text();
+    assert!(rtt.parse::<u64>().is_ok(), "{rtt:?}");
+}

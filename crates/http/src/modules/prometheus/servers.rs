@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use weir_upstream::{ByReason, PeerStatus, PeerView};
+use weir_upstream::{ByReason, PeerView, STATES};
 use weir_wire::exposition::{Exposition, Labels, Value};
 
 use super::upstreams::Upstream;
@@ -95,15 +95,6 @@ const COUNTERS: &[Number] = &[
         "How long a server was unavailable, being checked or unhealthy.",
         |it| Some(Value::millis(it.downtime)),
     ),
-];
-
-const STATES: [PeerStatus; 6] = [
-    PeerStatus::Up,
-    PeerStatus::Draining,
-    PeerStatus::Down,
-    PeerStatus::Unavail,
-    PeerStatus::Checking,
-    PeerStatus::Unhealthy,
 ];
 
 pub(super) fn collect(upstreams: &[Upstream], out: &mut Exposition) {
