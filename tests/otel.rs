@@ -1,6 +1,7 @@
 //! OpenTelemetry: `otel_exporter`, `otel_trace` and the rest, with a strict collector.
 
 mod collector;
+mod grpc;
 
 use std::time::Duration;
 
@@ -308,7 +309,7 @@ fn a_collector_behind_tls_is_verified() {
     {
         let setup = Server::http(&format!(
             "otel_exporter {{ endpoint https://{host}:%port2%; interval 10ms;
-                 trusted_certificate {trusted}; }}
+                 protocol http/protobuf; trusted_certificate {trusted}; }}
              server {{ listen 127.0.0.1:%port2% ssl; ssl_certificate a.crt; ssl_certificate_key a.key;
                  location / {{ proxy_pass {}; }} }}
              server {{ listen 127.0.0.1:%port%; location / {{ otel_trace on; return 200; }} }}",
@@ -437,13 +438,15 @@ fn faults_say_what_to_write() {
     for (conf, fault) in [
         ("otel_trace on;", "\"otel_exporter\" block is missing"),
         ("otel_exporter { }", "\"otel_exporter\" requires \"endpoint\""),
+        ("otel_exporter { endpoint \"\"; }", "\"otel_exporter\" requires \"endpoint\""),
+        ("otel_exporter { endpoint http://; }", "no host in otel endpoint \"http://\""),
+        ("otel_exporter { endpoint a:x; }", "invalid port in otel endpoint \"a:x\""),
         (
-            "otel_exporter { endpoint localhost:4317; }",
-            "OTLP/gRPC is not supported, write the address of OTLP over HTTP, such as \
-             \"http://127.0.0.1:4318\", instead of \"localhost:4317\"",
+            "otel_exporter { endpoint a:1/v1/traces; }",
+            "a path without \"http://\" or \"https://\" in",
         ),
-        ("otel_exporter { endpoint http://a:4317; }", "OTLP/gRPC is not supported"),
-        ("otel_exporter { endpoint http://a; }", "no port, usually 4318, in otel endpoint"),
+        ("otel_exporter { endpoint http://a:1/b; protocol grpc; }", "a path, which OTLP over gRPC"),
+        ("otel_exporter { endpoint a:1; protocol http; }", "\"protocol\" directive of"),
         ("otel_exporter { endpoint http://a:1 b; }", "invalid number of arguments in \"endpoint\""),
         ("otel_exporter { x 1; }", "unknown directive \"x\" in \"otel_exporter\""),
         ("otel_exporter { endpoint http://a:1; interval x; }", "\"interval\" directive of"),
@@ -467,5 +470,25 @@ fn faults_say_what_to_write() {
          http { otel_exporter { endpoint http://127.0.0.1:4318; } otel_trace on; }",
     )
     .check();
-    assert!(module.status.success(), "{}", String::from_utf8_lossy(&module.stderr));
+    let said = String::from_utf8_lossy(&module.stderr);
+    assert!(module.status.success(), "{said}");
+    assert!(
+        said.contains("means OTLP over gRPC, as in nginx, but collectors usually have"),
+        "{said}"
+    );
+    assert!(said.contains("which is written \"http://127.0.0.1:4318/v1/traces\""), "{said}");
+    for endpoint in [
+        "localhost:4317",
+        "localhost",
+        "[::1]:4317",
+        "unix:/run/collector.sock",
+        "http://a:4318/v1/traces?b",
+        "http://a; protocol http/protobuf",
+        "127.0.0.1:4318; protocol grpc",
+    ] {
+        let checked =
+            Server::http(&format!("otel_exporter {{ endpoint {endpoint}; }} server {{ }}")).check();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success() && !said.contains("warn"), "{endpoint}: {said}");
+    }
 }

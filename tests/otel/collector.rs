@@ -1,4 +1,4 @@
-//! A collector of OTLP/HTTP that refuses what is not right: unknown fields and types, ids of other
+//! A collector of OTLP that refuses what is not right: unknown fields and types, ids of other
 //! lengths, ends before beginnings, texts that are not UTF-8.
 
 use std::collections::BTreeMap;
@@ -84,9 +84,9 @@ impl Collector {
         Self { backend, batches }
     }
 
-    /// `http://…` for `endpoint`.
+    /// `http://…/…` for `endpoint`.
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.backend.address())
+        format!("http://{}/v1/traces", self.backend.address())
     }
 
     /// The batches so far.
@@ -118,8 +118,13 @@ pub(super) fn taken() -> Reply {
 fn read(seen: &Seen) -> Vec<Span> {
     assert!(seen.line.starts_with("POST "), "{}", seen.line);
     assert_eq!(seen.header("Content-Type"), Some("application/x-protobuf"));
+    read_message(&seen.body)
+}
+
+/// Reads an `ExportTraceServiceRequest`.
+pub(super) fn read_message(bytes: &[u8]) -> Vec<Span> {
     let mut spans = Vec::new();
-    for (field, value) in fields(&seen.body) {
+    for (field, value) in fields(bytes) {
         assert_eq!(field, 1, "a field of ExportTraceServiceRequest");
         read_resource_spans(value.bytes(), &mut spans);
     }

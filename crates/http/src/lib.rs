@@ -42,6 +42,7 @@ mod route;
 pub mod serve;
 mod server_name;
 pub mod snapshot;
+mod spans;
 mod status_tree;
 pub mod subrequest;
 mod tls;

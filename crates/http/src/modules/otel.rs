@@ -20,6 +20,7 @@ use crate::request::Request;
 use crate::snapshot::Configuration;
 use crate::variables::VariableRow;
 
+mod endpoint;
 mod exchange;
 mod export;
 mod exporter;
@@ -111,7 +112,9 @@ impl Propagation {
 directives! {
     /// Traces for OpenTelemetry.
     pub(crate) struct Otel as OtelWritten in [http, server, location] {
-        /// Where spans are sent, by OTLP over HTTP, and how: `endpoint http(s)://host:port[/path]`,
+        /// Where spans are sent and how: `endpoint [(http|https)://]host:port` by OTLP over gRPC,
+        /// `endpoint (http|https)://host:port/path` by OTLP over HTTP,
+        /// `protocol grpc | http/protobuf` in place of what the endpoint says,
         /// `trusted_certificate file`, `header name value`, `interval time` (5s),
         /// `batch_size number` (512), `batch_count number` (4).
         /// docs/howto/logs-and-traces.md describes them.

@@ -25,6 +25,7 @@ mod process;
 mod requests;
 mod responses;
 mod servers;
+mod traces;
 mod upstreams;
 mod zones;
 
@@ -36,6 +37,7 @@ const COLLECTORS: &[Collector] = &[
     zones::collect,
     limits::collect,
     caches::collect,
+    traces::collect,
     upstreams::collect,
 ];
 

@@ -10,6 +10,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use weir_engine::clock::{self, Instant};
@@ -21,6 +22,7 @@ use weir_engine::timer;
 use super::exchange::{self, Failure, Line};
 use super::exporter::Exporter;
 use super::queue::{self, Batch};
+use crate::spans::{self, Lost};
 
 /// How long the end of the duty may take: a reload without an exporter, or the end of the process.
 const GRACE: Duration = Duration::from_secs(3);
@@ -92,6 +94,7 @@ impl Sender {
         loop {
             tokio::select! {
                 () = queue::SOME.notified() => return,
+                () = attend(&mut self.kept) => self.kept = None,
                 wanted = self.plans.changed_or_ending() => {
                     self.heed(wanted);
                     if !wanted {
@@ -107,12 +110,15 @@ impl Sender {
         if self.is_ending() {
             return;
         }
-        let interval = self.plans.current().interval;
-        tokio::select! {
-            () = timer::sleep(interval) => {}
-            () = queue::FULL.notified() => {}
-            // The spans so far belong to the configuration that was.
-            wanted = self.plans.changed_or_ending() => self.heed(wanted),
+        let mut due = pin!(timer::sleep(self.plans.current().interval));
+        loop {
+            tokio::select! {
+                () = &mut due => return,
+                () = queue::FULL.notified() => return,
+                () = attend(&mut self.kept) => self.kept = None,
+                // The spans so far belong to the configuration that was.
+                wanted = self.plans.changed_or_ending() => return self.heed(wanted),
+            }
         }
     }
 
@@ -129,8 +135,10 @@ impl Sender {
             let next = asked.unwrap_or_else(|| jitter(wait));
             let late = clock::now().since(began) + next > PATIENCE;
             let gives_up = !failure.may_retry || late || self.is_ending();
+            spans::FAILURES.fetch_add(1, Relaxed);
             if gives_up {
-                queue::drop_spans(batch.count);
+                let reason = if failure.may_retry { Lost::TooLate } else { Lost::Refused };
+                queue::drop_spans(batch.count, reason);
             }
             self.tell(batch, &failure, gives_up);
             if gives_up {
@@ -159,6 +167,9 @@ impl Sender {
         };
         self.kept = line.map(|line| (Arc::clone(&batch.exporter), line));
         let said = sent?;
+        let refused = u64::try_from(said.refused).unwrap_or(0).min(batch.count as u64);
+        spans::EXPORTED.fetch_add(batch.count as u64 - refused, Relaxed);
+        Lost::Refused.add(refused);
         if self.failing {
             self.failing = false;
             log(Level::Notice, &format!("otel: {} takes spans again", name(batch)));
@@ -178,6 +189,7 @@ impl Sender {
             let left = until.since(clock::now());
             tokio::select! {
                 () = timer::sleep(left) => return,
+                () = attend(&mut self.kept) => self.kept = None,
                 wanted = self.plans.changed_or_ending() => self.heed(wanted),
             }
         }
@@ -215,6 +227,14 @@ impl Sender {
         self.told = Some(now);
         log(Level::Error, text);
         true
+    }
+}
+
+/// Does what a kept connection needs while nothing is sent, until it is of no more use.
+async fn attend(kept: &mut Option<(Arc<Exporter>, Line)>) {
+    match kept {
+        Some((_, line)) => line.attend().await,
+        None => std::future::pending().await,
     }
 }
 

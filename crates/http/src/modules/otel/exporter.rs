@@ -4,25 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use weir_conf::value::{parse_msec, parse_number};
 use weir_conf::{Cx, Fault, Node, Word};
 use weir_engine::os_error::Failed;
 use weir_engine::tls::{ClientSettings, ClientTls, Revocation, Trust, certificates_from_pem};
-use weir_engine::url::{UrlOptions, parse_url};
 use weir_wire::otlp::Envelope;
+
+use super::endpoint::{Endpoint, Protocol, Written};
+use super::exchange::ALPN;
 
 /// The service if no name is set: nginx's, which dashboards know.
 const UNKNOWN_SERVICE: &[u8] = b"unknown_service:nginx";
-
-/// The path of traces by OTLP.
-const PATH: &str = "/v1/traces";
-
-/// What nginx's module takes for gRPC: an address alone, and the port of OTLP/gRPC.
-const NO_GRPC: &str = "OTLP/gRPC is not supported, write the address of OTLP over HTTP, such as \
-                       \"http://127.0.0.1:4318\", instead of";
-
-/// The port that OpenTelemetry reserves for OTLP/gRPC.
-const GRPC_PORT: u16 = 4317;
 
 /// The bundle of authorities of the operating system, in the places of Debian, Fedora and Alpine.
 const BUNDLES: [&str; 3] =
@@ -46,27 +40,16 @@ pub(crate) struct Lines {
 
 #[derive(Clone, Debug, Default)]
 struct Block {
-    endpoint: Option<Endpoint>,
+    endpoint: Option<Word>,
+    protocol: Option<Written>,
     /// The text of the file.
     trust: Option<Vec<u8>>,
     headers: Vec<(String, String)>,
     interval: Option<Duration>,
     batch_size: Option<usize>,
     batch_count: Option<usize>,
-    tls: Option<ClientTls>,
-}
-
-/// The place of a collector.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Endpoint {
-    pub(super) is_tls: bool,
-    /// The name or address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// Host and port as in `Host`.
-    pub(super) authority: String,
-    /// The path and the query string.
-    pub(super) path: String,
+    /// What follows from these.
+    target: Option<(Endpoint, Option<ClientTls>)>,
 }
 
 /// The settings of an exporter.
@@ -99,12 +82,16 @@ impl Lines {
             block.take(row, cx)?;
         }
         cx.rows_done(node);
-        let Some(endpoint) = &block.endpoint else {
+        let word = block.endpoint.as_ref().filter(|word| !word.value.is_empty());
+        let Some(word) = word else {
             return Err(Fault::new("\"otel_exporter\" requires \"endpoint\""));
         };
-        if endpoint.is_tls {
-            block.tls = Some(tls(block.trust.as_deref(), cx)?);
-        }
+        let endpoint = Endpoint::parse(word, block.protocol, cx)?;
+        let tls = match endpoint.is_tls {
+            true => Some(tls(&endpoint, block.trust.as_deref(), cx)?),
+            false => None,
+        };
+        block.target = Some((endpoint, tls));
         self.block = Some(block);
         Ok(())
     }
@@ -115,7 +102,7 @@ impl Lines {
     /// It cannot work.
     pub(super) fn exporter(&self) -> Result<Option<Exporter>, Fault> {
         let Some(block) = &self.block else { return Ok(None) };
-        let Some(endpoint) = &block.endpoint else { return Ok(None) };
+        let Some((endpoint, tls)) = &block.target else { return Ok(None) };
         let mut attributes = self.attributes.clone();
         match &self.service {
             Some(name) => drop(attributes.insert(b"service.name".to_vec(), name.clone())),
@@ -125,11 +112,16 @@ impl Lines {
             }
         }
         let attributes: Vec<_> = attributes.into_iter().collect();
-        let endpoint = endpoint.clone();
+        let is_grpc = endpoint.protocol == Protocol::Grpc;
+        let headers = block.headers.iter().map(|(name, value)| {
+            let is_binary = is_grpc && name.ends_with("-bin");
+            let value = if is_binary { BASE64.encode(value) } else { value.clone() };
+            (name.clone(), value)
+        });
         Ok(Some(Exporter {
-            endpoint,
-            tls: block.tls.clone(),
-            headers: block.headers.clone(),
+            endpoint: endpoint.clone(),
+            tls: tls.clone(),
+            headers: headers.collect(),
             envelope: Envelope::new(&attributes, "weir", env!("CARGO_PKG_VERSION")),
             interval: block.interval.unwrap_or(Duration::from_secs(5)),
             batch_size: block.batch_size.unwrap_or(512),
@@ -138,11 +130,27 @@ impl Lines {
     }
 }
 
+impl Exporter {
+    /// The fields of each request beside those of the protocol. One that calls the exporter by
+    /// another name replaces its own.
+    pub(super) fn fields<'a>(&'a self, agent: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        const AGENT: &str = "user-agent";
+        let is_named = self.headers.iter().any(|(name, _)| name == AGENT);
+        let own = (!is_named).then_some((AGENT, agent));
+        own.into_iter().chain(self.headers.iter().map(|(name, value)| (&**name, &**value)))
+    }
+}
+
 impl Block {
     fn take(&mut self, row: &Node, cx: &Cx<'_>) -> Result<(), Fault> {
         let name = row.text().into_owned();
         let expected = match &*name {
-            "endpoint" | "trusted_certificate" | "interval" | "batch_size" | "batch_count" => 1,
+            "endpoint"
+            | "protocol"
+            | "trusted_certificate"
+            | "interval"
+            | "batch_size"
+            | "batch_count" => 1,
             "header" => 2,
             _ => {
                 let what = format!("unknown directive \"{name}\" in \"otel_exporter\"");
@@ -160,14 +168,20 @@ impl Block {
             Fault::new(format!("\"{name}\" directive of \"otel_exporter\" invalid value")).at(word)
         };
         let is_new = match &*name {
-            "endpoint" => self.endpoint.replace(endpoint(word)?).is_none(),
+            "endpoint" => self.endpoint.replace(word.clone()).is_none(),
+            "protocol" => {
+                let written = Written::from_keyword(&word.value).ok_or_else(invalid)?;
+                self.protocol.replace(written).is_none()
+            }
             "trusted_certificate" => {
                 let path = cx.conf_path(&word.text());
                 let read = cx.env().read(&path).map_err(|error| {
                     let call = format!("open() \"{}\" failed", path.display());
                     Fault::new(Failed(&call, &error).to_string()).at(word)
                 });
-                self.trust.replace(read?.to_vec()).is_none()
+                self.trust = Some(read?.to_vec());
+                // The last one counts, as in nginx's module.
+                true
             }
             "interval" => {
                 let time = parse_msec(&word.value).filter(|time| !time.is_zero());
@@ -208,40 +222,8 @@ fn header(name: &Word, value: &Word) -> Result<(String, String), Fault> {
     Ok((text, value.text().trim().to_owned()))
 }
 
-fn endpoint(word: &Word) -> Result<Endpoint, Fault> {
-    let text = word.text();
-    let fault = |what: &str| Fault::new(format!("{what} in otel endpoint \"{text}\"")).at(word);
-    let strip = |scheme: &str| {
-        let (start, rest) = text.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme).then_some(rest)
-    };
-    let (is_tls, rest) = match (strip("https://"), strip("http://")) {
-        (Some(rest), _) => (true, rest),
-        (None, Some(rest)) => (false, rest),
-        (None, None) => return Err(Fault::new(format!("{NO_GRPC} \"{text}\"")).at(word)),
-    };
-    let options = UrlOptions { default_port: 0, uri_part: true, lookup: None };
-    let url = parse_url(rest, options).map_err(fault)?;
-    if url.is_unix() {
-        return Err(fault("unix sockets are not supported"));
-    }
-    if !url.has_port {
-        return Err(fault("no port, usually 4318,"));
-    }
-    if url.host.is_empty() || !url.uri.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(fault("invalid host or path"));
-    }
-    if url.port == GRPC_PORT && url.uri.is_empty() {
-        return Err(Fault::new(format!("{NO_GRPC} \"{text}\"")).at(word));
-    }
-    let path = if matches!(&*url.uri, "" | "/") { PATH.to_owned() } else { url.uri };
-    let host = url.host.trim_matches(['[', ']']).to_owned();
-    let authority = format!("{}:{}", url.host, url.port);
-    Ok(Endpoint { is_tls, host, port: url.port, authority, path })
-}
-
 /// Settings of TLS that trust these authorities, or those of the operating system.
-fn tls(trust: Option<&[u8]>, cx: &Cx<'_>) -> Result<ClientTls, Fault> {
+fn tls(endpoint: &Endpoint, trust: Option<&[u8]>, cx: &Cx<'_>) -> Result<ClientTls, Fault> {
     let system = || BUNDLES.iter().find_map(|path| cx.env().read(Path::new(path)).ok());
     let (pem, of_system);
     let text = match trust {
@@ -264,6 +246,10 @@ fn tls(trust: Option<&[u8]>, cx: &Cx<'_>) -> Result<ClientTls, Fault> {
         verify_depth: DEPTH,
         server_name: true,
         trust: Trust { anchors, revocation: Revocation::default() },
+        alpn: match endpoint.protocol {
+            Protocol::Grpc => vec![ALPN.to_vec()],
+            Protocol::Http { .. } => Vec::new(),
+        },
         ..ClientSettings::default()
     };
     ClientTls::new(settings, &mut Vec::new()).map_err(Fault::new)

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::exporter::Exporter;
+use crate::spans::Lost;
 
 /// The limit of a batch in bytes: half of what collectors usually take in one message.
 const MAX_BYTES: usize = 2 << 20;
@@ -66,8 +67,9 @@ pub(super) fn take_dropped() -> u64 {
 }
 
 /// Counts spans that were not delivered.
-pub(super) fn drop_spans(count: usize) {
+pub(super) fn drop_spans(count: usize, reason: Lost) {
     DROPPED.fetch_add(count as u64, Relaxed);
+    reason.add(count as u64);
 }
 
 /// Adds a span that `write` appends, unless there is no place for it.
@@ -88,7 +90,7 @@ impl Waiting {
         let fits = self.batches.back().is_some_and(|last| last.takes(exporter, span.len()));
         if !fits {
             if self.batches.len() + self.away >= exporter.batch_count {
-                return drop_spans(1);
+                return drop_spans(1, Lost::NoPlace);
             }
             if !was_empty {
                 FULL.notify_one();
