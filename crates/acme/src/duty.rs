@@ -295,7 +295,7 @@ impl Keeper {
 }
 
 /// The suggested period of renewal information.
-fn window(value: &Value) -> Option<Window> {
+pub(crate) fn window(value: &Value) -> Option<Window> {
     let suggested = value.get("suggestedWindow")?;
     let time = |name: &str| {
         let text = suggested.get(name)?.as_str()?;

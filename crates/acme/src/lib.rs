@@ -20,6 +20,7 @@ pub mod certificate;
 mod duty;
 mod error;
 mod exchange;
+pub mod fuzz;
 mod hook;
 mod identifier;
 mod issuer;

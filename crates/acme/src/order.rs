@@ -286,7 +286,7 @@ async fn until(
 }
 
 /// Why a resource has come to a bad end.
-fn refused(value: &Value, state: &str) -> AcmeError {
+pub(crate) fn refused(value: &Value, state: &str) -> AcmeError {
     let name = value.get("identifier").and_then(|own| own.get("value")).and_then(Value::as_str);
     let challenges = value.get("challenges").and_then(Value::as_array);
     let own = value.get("error");
@@ -328,7 +328,7 @@ fn is_from(chain: &str, common_name: &str) -> bool {
 }
 
 /// The URL of a field `Link` to another form of the resource (RFC 8288).
-fn alternate(field: &[u8]) -> Option<String> {
+pub(crate) fn alternate(field: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(field).ok()?;
     let (url, parameters) = text.trim().strip_prefix('<')?.split_once('>')?;
     let is_alternate = parameters.split(';').any(|parameter| {
@@ -338,7 +338,7 @@ fn alternate(field: &[u8]) -> Option<String> {
     is_alternate.then(|| url.to_owned())
 }
 
-fn status(value: &Value) -> &str {
+pub(crate) fn status(value: &Value) -> &str {
     value.get("status").and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -347,14 +347,14 @@ fn parse(url: &str) -> Result<AcmeUrl, AcmeError> {
 }
 
 /// A URL of a resource.
-fn link(value: &Value, name: &str) -> Result<AcmeUrl, AcmeError> {
+pub(crate) fn link(value: &Value, name: &str) -> Result<AcmeUrl, AcmeError> {
     let url = value.get(name).and_then(Value::as_str);
     url.and_then(AcmeUrl::parse)
         .ok_or_else(|| AcmeError::new(format!("the authority's answer has no \"{name}\"")))
 }
 
 /// The texts in a list of a resource.
-fn texts(value: &Value, name: &str) -> Result<Vec<String>, AcmeError> {
+pub(crate) fn texts(value: &Value, name: &str) -> Result<Vec<String>, AcmeError> {
     let list = value.get(name).and_then(Value::as_array);
     let list =
         list.ok_or_else(|| AcmeError::new(format!("the authority's answer has no \"{name}\"")))?;

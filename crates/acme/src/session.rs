@@ -271,7 +271,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// `Retry-After`: seconds, or a date.
-fn retry_after(text: &[u8], now: i64) -> Option<Duration> {
+pub(crate) fn retry_after(text: &[u8], now: i64) -> Option<Duration> {
     let text = text.trim_ascii();
     let seconds = match std::str::from_utf8(text).ok()?.parse::<u64>() {
         Ok(seconds) => seconds,

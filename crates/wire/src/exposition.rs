@@ -9,6 +9,8 @@
 //! A family is written as a whole: its samples follow its name, type and description. A family
 //! without samples leaves no trace.
 
+pub mod fuzz;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 

@@ -4,6 +4,7 @@
 //! A span is encoded once, by the request that it is about. A request of an exporter is then a
 //! resource, a scope and such spans in a row, without another look at them.
 
+pub mod fuzz;
 pub mod grpc;
 mod protobuf;
 

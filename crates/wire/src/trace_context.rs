@@ -54,6 +54,37 @@ impl TraceParent {
     }
 }
 
+/// Entry point of a fuzz target and tests: reads a field by another rule, too, and what is written
+/// of it again.
+pub fn fuzz(value: &[u8]) {
+    let found = TraceParent::parse(value);
+    let text = std::str::from_utf8(value).ok();
+    let parts: Vec<_> = text.into_iter().flat_map(|text| text.splitn(5, '-')).collect();
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let expected = match parts[..] {
+        [version, trace, span, flags, ref more @ ..]
+            if is_hex(version, 2) && is_hex(trace, 32) && is_hex(span, 16) && is_hex(flags, 2) =>
+        {
+            let is_version = version != "ff" && (version != "00" || more.is_empty());
+            let trace = u128::from_str_radix(trace, 16).unwrap_or(0);
+            let span = u64::from_str_radix(span, 16).unwrap_or(0);
+            let sampled = u8::from_str_radix(flags, 16).unwrap_or(0) & 1 == 1;
+            let parent = TraceParent { trace, span, sampled };
+            (is_version && trace != 0 && span != 0).then_some(parent)
+        }
+        _ => None,
+    };
+    // What follows in a later version need not be UTF-8.
+    assert!(found == expected || text.is_none(), "{found:?}, {expected:?}");
+    if let Some(found) = found {
+        let text = found.text();
+        assert!(text.len() == LENGTH && text.starts_with("00-"), "{text}");
+        assert_eq!(TraceParent::parse(text.as_bytes()), Some(found));
+    }
+}
+
 /// The number of up to 32 hexadecimal digits. Capital letters are none here.
 fn hex(digits: &[u8]) -> Option<u128> {
     digits.iter().try_fold(0, |number, &digit| {
@@ -71,6 +102,16 @@ mod tests {
     use super::*;
 
     const USUAL: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn fields_are_read_as_by_another_rule() {
+        for more in ["", "-", "x", "-more", "-\u{fc}"] {
+            for version in ["00", "01", "ff", "0", "AA"] {
+                let text = format!("{version}{}{more}", &USUAL[2..]);
+                (0..=text.len()).for_each(|end| fuzz(&text.as_bytes()[..end]));
+            }
+        }
+    }
 
     #[test]
     fn a_field_is_read_and_written() {

@@ -127,3 +127,12 @@ fn the_format_is_negotiated() {
         assert_eq!(Format::preferred(accept.as_bytes()), expected, "{accept}");
     }
 }
+
+#[test]
+fn any_labels_are_read() {
+    for text in ["", "a\u{1}b\u{1}c", "\"\\\n{},= # \u{1}\r\t\0\u{1}\u{1f600}\\n", "\u{1}\u{1}"] {
+        fuzz::fuzz(text.as_bytes());
+    }
+    fuzz::fuzz(b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\x7f");
+    fuzz::fuzz(b"\0\0\0\0\0\0\xf0\xff");
+}

@@ -57,3 +57,12 @@ fn a_response_is_read() {
         }
     }
 }
+
+#[test]
+fn requests_of_any_texts_are_read() {
+    for length in [0, 1, 7, 200] {
+        let data: Vec<u8> = (0..length).map(|at| (at * 37 % 251) as u8).collect();
+        fuzz::fuzz(&data);
+    }
+    fuzz::fuzz(b"\x01\xff\x02/\xc3\x01\0\x01\"\x03a\nb\x04\xf0\x9f\x98\x80\0");
+}

@@ -1,0 +1,4 @@
+//! `traceparent`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| weir_wire::trace_context::fuzz(data));
