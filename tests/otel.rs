@@ -1,6 +1,7 @@
 //! OpenTelemetry: `otel_exporter`, `otel_trace` and the rest, with a strict collector.
 
 mod collector;
+mod contexts;
 mod grpc;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! `request_records`: what happened to a request, found by its id.
 
+mod ways;
+
 use std::net::TcpListener;
 use std::process::Command;
 
