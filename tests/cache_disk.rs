@@ -12,14 +12,14 @@ use crate::harness::{
 };
 
 /// A small disk in memory, unmounted before its directory is removed.
-struct SmallDisk {
-    path: PathBuf,
+pub(crate) struct SmallDisk {
+    pub(crate) path: PathBuf,
     _directory: Directory,
 }
 
 impl SmallDisk {
     /// A disk of this size; None, and a line, if that is not possible.
-    fn mount(size: &str) -> Option<Self> {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
         let directory = Directory::new();
         let path = directory.join("disk");
         std::fs::create_dir(&path).unwrap();
@@ -39,13 +39,13 @@ impl SmallDisk {
     }
 
     /// Takes all its room.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         use std::io::Write;
         let mut ballast = std::fs::File::create(self.path.join("ballast")).unwrap();
         while ballast.write_all(&[1; 4096]).is_ok() {}
     }
 
-    fn free(&self) {
+    pub(crate) fn free(&self) {
         std::fs::remove_file(self.path.join("ballast")).unwrap();
     }
 }

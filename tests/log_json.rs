@@ -4,7 +4,8 @@ use std::net::UdpSocket;
 
 use serde_json::Value;
 
-use crate::harness::{Backend, H2Client, PATIENCE, Reply, Server, Signal, until};
+use crate::cache_disk::SmallDisk;
+use crate::harness::{Backend, H2Client, PATIENCE, Reply, Server, Signal, is_nginx, until};
 
 /// The object that a line is.
 fn object(line: &str) -> Value {
@@ -292,4 +293,81 @@ fn each_request_has_an_id() {
     let own = server.text("/sub");
     let of_one = objects(&server, "access.log", 2, &own);
     assert_eq!(of_one.iter().filter(|line| line["uri"] == "/auth").count(), 1, "{of_one:?}");
+}
+
+/// Whether the lines of a file are objects, without the part of one; and their number.
+fn whole_lines(path: &std::path::Path) -> usize {
+    let text = std::fs::read_to_string(path).expect("a log is UTF-8");
+    let lines = text.lines().map(object).count();
+    assert!(text.is_empty() || text.ends_with('\n'), "{}", &text[text.len().saturating_sub(99)..]);
+    lines
+}
+
+/// Lines that a full disk does not take are lost as a whole, whoever writes next.
+#[test]
+fn a_full_disk_cuts_no_object() {
+    if is_nginx() {
+        return;
+    }
+    let Some(disk) = SmallDisk::mount("64k") else { return };
+    let conf = "error_log %disk%/error.log info json;
+        server { listen 127.0.0.1:%port%; keepalive_requests 9999;
+            access_log %disk%/access.log weir_json;
+            access_log %disk%/buffered.log weir_json buffer=9k flush=1h;
+            location / { root %dir%/none; } }";
+    let conf = conf.replace("%disk%", disk.path.to_str().unwrap());
+    let mut server = Server::http(&conf).alerts_expected().start();
+    let names = ["error.log", "access.log", "buffered.log"];
+    let ask = |count: usize| {
+        let mut client = server.client();
+        for number in 0..count {
+            // Of lengths that end everywhere in a page.
+            let target = format!("/{}", "x".repeat(number * 37 % 1900));
+            assert_eq!(client.get(&target).status, 404);
+        }
+    };
+    // Far more than 64 KiB.
+    ask(200);
+    let before = names.map(|name| whole_lines(&disk.path.join(name)));
+    assert!(before[0] < 200 && before[1] < 200, "{before:?}");
+    // The master writes to one of these files, too; then there is room again.
+    server.signal(Signal::HUP);
+    for name in names {
+        std::fs::rename(disk.path.join(name), disk.path.join(format!("{name}.1"))).unwrap();
+    }
+    server.signal(Signal::USR1);
+    until("new files", || names.iter().all(|name| disk.path.join(name).exists()));
+    for name in names {
+        whole_lines(&disk.path.join(format!("{name}.1")));
+        std::fs::remove_file(disk.path.join(format!("{name}.1"))).unwrap();
+    }
+    until("lines again", || {
+        ask(1);
+        whole_lines(&disk.path.join("access.log")) > 0
+    });
+    ask(200);
+    server.signal(Signal::QUIT);
+    assert!(server.wait_exit());
+    for name in names {
+        whole_lines(&disk.path.join(name));
+    }
+}
+
+/// Programs split lines at more characters than a line feed, such as Python's `splitlines`.
+#[test]
+fn nothing_that_splits_lines_is_in_a_line() {
+    let server = Server::server(
+        "access_log %dir%/access.log weir_json; error_log %dir%/json.log json;
+         location / { root %dir%/none; }",
+    )
+    .start();
+    let splitting = "\u{b}\u{c}\u{1c}\u{1d}\u{1e}\u{85}\u{2028}\u{2029}\u{7f}";
+    let sent = format!("/a{}", splitting.replace(char::is_control, ""));
+    let agent = "\u{85}\u{2028}\u{2029}\u{e9}";
+    server.ask(format!("GET {sent} HTTP/1.0\r\nReferer: {agent}\r\nUser-Agent: {agent}\r\n\r\n"));
+    for name in ["access.log", "json.log"] {
+        let line = server.wait_lines(name, 1).remove(0);
+        assert!(!line.contains(|c| splitting.contains(c)), "{line:?}");
+        assert_eq!(object(&line)["referrer"], agent);
+    }
 }

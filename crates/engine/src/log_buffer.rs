@@ -146,7 +146,7 @@ fn write(file: &LogFile, how: Buffering, lines: &[u8]) -> io::Result<()> {
         Some(level) => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
             encoder.write_all(lines)?;
-            file.write_lines(&encoder.finish()?, || count(lines))
+            file.write_piece(&encoder.finish()?, &|| count(lines))
         }
     }
 }

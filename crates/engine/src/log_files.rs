@@ -1,7 +1,8 @@
 //! Log files: one descriptor per name for the whole process, reopened in place after rotation.
 //!
 //! Writing to a log never blocks: lines that a full disk, or a pipe without a reader, does not take
-//! are lost. Lost lines are counted, and reported when the log accepts lines again.
+//! are lost. Lost lines are counted, and reported when the log accepts lines again. A file has whole
+//! lines only: the part of a line that a full disk took is taken back.
 
 use std::io::{self, stderr, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,7 +39,7 @@ pub struct LogFile {
 struct Trouble {
     /// The file may accept part of a write.
     takes_parts: bool,
-    /// The rest of a partial write, which must precede other lines.
+    /// The rest of a partial write that could not be taken back, which must precede other lines.
     rest: Vec<u8>,
     losses: Losses,
     /// The last second of the wall clock at which the disk was full.
@@ -81,43 +82,47 @@ impl LogFile {
     /// Writes `bytes`, which are whole lines, usually with one system call.
     ///
     /// # Errors
-    /// A system error; the lines are lost and counted.
+    /// A system error; the lines that were not taken are lost and counted.
     pub fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.write_lines(bytes, || bytes.iter().filter(|&&byte| byte == b'\n').count() as u64)
+        self.write_message(Message { bytes, lines: None })
     }
 
-    /// Writes bytes that represent a given number of lines.
+    /// Writes bytes that represent a given number of lines, and are of use only as a whole.
     ///
     /// # Errors
     /// Like [`LogFile::write`].
-    pub(crate) fn write_lines(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
+    pub(crate) fn write_piece(&self, bytes: &[u8], lines: &dyn Fn() -> u64) -> io::Result<()> {
+        self.write_message(Message { bytes, lines: Some(lines) })
+    }
+
+    fn write_message(&self, message: Message<'_>) -> io::Result<()> {
         if self.careful.load(Ordering::Acquire) {
-            return self.write_carefully(bytes, lines);
+            return self.write_carefully(message);
         }
-        match write_all(&self.fd, bytes) {
+        match write_all(&self.fd, message.bytes) {
             (_, Ok(())) => Ok(()),
             (taken, Err(error)) => {
                 self.careful.store(true, Ordering::Release);
-                self.trouble().fail(&bytes[taken..], taken > 0, lines, error)
+                self.trouble().fail(&self.fd, message, taken, error)
             }
         }
     }
 
     #[cold]
-    fn write_carefully(&self, bytes: &[u8], lines: impl FnOnce() -> u64) -> io::Result<()> {
+    fn write_carefully(&self, message: Message<'_>) -> io::Result<()> {
         let mut trouble = self.trouble();
         if trouble.full_at != 0 && trouble.full_at == clock::wall_secs() {
             // Retrying every write within a second is slow.
-            return trouble.fail(bytes, false, lines, Errno::NOSPC);
+            return trouble.fail(&self.fd, message, 0, Errno::NOSPC);
         }
         let (taken, left) = write_all(&self.fd, &trouble.rest);
         trouble.rest.drain(..taken);
         if let Err(error) = left {
-            return trouble.fail(bytes, false, lines, error);
+            return trouble.fail(&self.fd, message, 0, error);
         }
-        let (taken, left) = write_all(&self.fd, bytes);
+        let (taken, left) = write_all(&self.fd, message.bytes);
         if let Err(error) = left {
-            return trouble.fail(&bytes[taken..], taken > 0, lines, error);
+            return trouble.fail(&self.fd, message, taken, error);
         }
         trouble.full_at = 0;
         let lost = trouble.losses.over(clock::wall_secs());
@@ -166,25 +171,64 @@ impl LogFile {
 }
 
 impl Trouble {
-    /// Handles unwritten bytes: the rest of a partial write (`begun`) is kept for later; other
-    /// lines are lost, which is an error.
+    /// Handles the bytes after the first `taken` ones, which were not written. The lines that they
+    /// belong to are lost, which is an error; where the part of a line cannot be taken back, its
+    /// rest is kept for later.
     fn fail(
         &mut self,
-        left: &[u8],
-        begun: bool,
-        lines: impl FnOnce() -> u64,
+        fd: &OwnedFd,
+        message: Message<'_>,
+        taken: usize,
         error: Errno,
     ) -> io::Result<()> {
         if error == Errno::NOSPC {
             self.full_at = clock::wall_secs();
         }
-        if begun {
-            self.rest.extend_from_slice(left);
+        let whole = message.whole(taken);
+        if taken > whole && (self.takes_parts || !take_back(fd, taken - whole)) {
+            self.rest.extend_from_slice(&message.bytes[taken..]);
             return Ok(());
         }
-        self.losses.add(lines());
+        self.losses.add(message.lines(whole));
         Err(error.into())
     }
+}
+
+/// What is written at once.
+#[derive(Clone, Copy)]
+struct Message<'a> {
+    bytes: &'a [u8],
+    /// The number of lines that the bytes stand for; None if they are lines.
+    lines: Option<&'a dyn Fn() -> u64>,
+}
+
+impl Message<'_> {
+    /// How many of the first bytes are of use without the others.
+    fn whole(self, taken: usize) -> usize {
+        let last = match self.lines {
+            Some(_) => None,
+            None => self.bytes[..taken].iter().rposition(|&byte| byte == b'\n'),
+        };
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// The number of lines after so many bytes.
+    fn lines(self, from: usize) -> u64 {
+        match self.lines {
+            Some(lines) => lines(),
+            None => self.bytes[from..].iter().filter(|&&byte| byte == b'\n').count() as u64,
+        }
+    }
+}
+
+/// Removes the last bytes of a file, which were just written, unless somebody else has written
+/// since. Whether that is so is known by the position, which writing leaves behind what it wrote.
+fn take_back(fd: &OwnedFd, bytes: usize) -> bool {
+    let position = rustix::fs::tell(fd).ok();
+    let size = rustix::fs::fstat(fd).ok().and_then(|status| u64::try_from(status.st_size).ok());
+    let end = size.filter(|&size| position == Some(size));
+    let end = end.and_then(|end| end.checked_sub(bytes as u64));
+    end.is_some_and(|end| rustix::fs::ftruncate(fd, end).is_ok())
 }
 
 impl AsFd for LogFile {

@@ -118,7 +118,36 @@ impl Kind {
 fn quote(out: &mut Vec<u8>, start: usize) {
     out.insert(start, b'"');
     Escape::Json.apply(out, start + 1);
+    if out[start..].iter().any(|byte| SPLITTING.contains(byte)) {
+        escape_splitting(out, start);
+    }
     out.push(b'"');
+}
+
+/// The first bytes of what [`escape_splitting`] escapes, and of some other characters.
+const SPLITTING: [u8; 3] = [0x7f, 0xc2, 0xe2];
+
+/// Escapes what is no special character of JSON, but where some programs split lines, or what
+/// terminals obey, as the error log does.
+#[cold]
+fn escape_splitting(out: &mut Vec<u8>, start: usize) {
+    let tail = out.split_off(start);
+    let mut rest = &tail[..];
+    while let Some(&byte) = rest.first() {
+        let (escape, length): (&[u8], _) = match rest {
+            [0x7f, ..] => (b"\\u007F", 1),
+            [0xc2, 0x85, ..] => (b"\\u0085", 2),
+            [0xe2, 0x80, 0xa8, ..] => (b"\\u2028", 3),
+            [0xe2, 0x80, 0xa9, ..] => (b"\\u2029", 3),
+            _ => {
+                out.push(byte);
+                rest = &rest[1..];
+                continue;
+            }
+        };
+        out.extend_from_slice(escape);
+        rest = &rest[length..];
+    }
 }
 
 /// Whether a text is a number of JSON without its first bytes, zeros, whose count is returned:
@@ -187,6 +216,11 @@ mod tests {
     fn members_have_their_types() {
         for (kind, value, expected) in [
             (Kind::Text, &b"q\"\\\n\xff\xc3\xa9"[..], r#""q\"\\\n\u00FFé""#),
+            (
+                Kind::Text,
+                "\u{7f}\u{85}\u{2028}\u{2029}\u{2030}\u{e9}".as_bytes(),
+                "\"\\u007F\\u0085\\u2028\\u2029\u{2030}\u{e9}\"",
+            ),
             (Kind::Number, b"200", "200"),
             (Kind::Number, b"009", "9"),
             (Kind::Number, b"000", "0"),
