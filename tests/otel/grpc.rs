@@ -221,79 +221,72 @@ fn prometheus_counts_what_became_of_spans() {
     assert!(text.contains("\nweir_otel_spans_dropped_total{reason=\"full\"} 0\n"), "{text}");
 }
 
-/// What a collector answers first, and what the log says then; the spans come again, but for those
-/// that it does not want.
+/// What a collector answers first, whether the spans come again, and what the log says.
+const FIRST: [(fn(&mut Peer, u32) -> bool, bool, &str); 12] = [
+    (
+        |peer, stream| {
+            let details = ("grpc-status-details-bin", AT_ONCE);
+            refused(peer, stream, &[("grpc-status", "8"), ("grpc-message", "f%75ll"), details])
+        },
+        true,
+        "the status is 8 RESOURCE_EXHAUSTED: full; they will be sent again",
+    ),
+    (
+        |peer, stream| refused(peer, stream, &[("grpc-status", "8")]),
+        false,
+        "the status is 8 RESOURCE_EXHAUSTED; they are dropped",
+    ),
+    (
+        |peer, stream| refused(peer, stream, &[("grpc-status", "12"), ("grpc-message", "a%0ab")]),
+        false,
+        "the status is 12 UNIMPLEMENTED: ab; they are dropped",
+    ),
+    (
+        |peer, stream| refused(peer, stream, &[("grpc-status", "14")]),
+        true,
+        "the status is 14 UNAVAILABLE; they will be sent again",
+    ),
+    (
+        |peer, stream| refused(peer, stream, &[("grpc-status", "x")]),
+        false,
+        "UNKNOWN; they are dropped",
+    ),
+    (|peer, stream| refused(peer, stream, &[]), false, "the status is 200, without one of gRPC"),
+    (
+        |peer, stream| peer.fields(stream, &[(":status", "404")], true),
+        false,
+        "the status is 404, without one of gRPC; they are dropped",
+    ),
+    (
+        |peer, stream| peer.fields(stream, &[(":status", "503")], true),
+        true,
+        "the status is 503, without one of gRPC; they will be sent again",
+    ),
+    (
+        |peer, stream| peer.frame(&Frame::reset(stream, code::INTERNAL_ERROR)),
+        false,
+        "the call was reset with the code 2; they are dropped",
+    ),
+    (
+        |peer, stream| peer.frame(&Frame::reset(stream, code::CANCEL)),
+        true,
+        "the call was reset with the code 8; they will be sent again",
+    ),
+    (
+        |peer, stream| peer.fields(stream, &[(":status", "2000")], true),
+        true,
+        "the answer is malformed; they will be sent again",
+    ),
+    (
+        |peer, stream| said(peer, stream, b"\x0a\x07\x08\x01\x12\x03odd"),
+        false,
+        "refused 1 spans: odd",
+    ),
+];
+
 #[test]
 fn a_status_decides_whether_spans_are_sent_again() {
-    type First = fn(&mut Peer, u32) -> bool;
-    let cases: [(First, bool, &str); 12] = [
-        (
-            |peer, stream| {
-                let details = ("grpc-status-details-bin", AT_ONCE);
-                refused(peer, stream, &[("grpc-status", "8"), ("grpc-message", "f%75ll"), details])
-            },
-            true,
-            "the status is 8 RESOURCE_EXHAUSTED: full; they will be sent again",
-        ),
-        (
-            |peer, stream| refused(peer, stream, &[("grpc-status", "8")]),
-            false,
-            "the status is 8 RESOURCE_EXHAUSTED; they are dropped",
-        ),
-        (
-            |peer, stream| {
-                refused(peer, stream, &[("grpc-status", "12"), ("grpc-message", "a%0ab")])
-            },
-            false,
-            "the status is 12 UNIMPLEMENTED: ab; they are dropped",
-        ),
-        (
-            |peer, stream| refused(peer, stream, &[("grpc-status", "14")]),
-            true,
-            "the status is 14 UNAVAILABLE; they will be sent again",
-        ),
-        (
-            |peer, stream| refused(peer, stream, &[("grpc-status", "x")]),
-            false,
-            "UNKNOWN; they are dropped",
-        ),
-        (
-            |peer, stream| refused(peer, stream, &[]),
-            false,
-            "the status is 200, without one of gRPC",
-        ),
-        (
-            |peer, stream| peer.fields(stream, &[(":status", "404")], true),
-            false,
-            "the status is 404, without one of gRPC; they are dropped",
-        ),
-        (
-            |peer, stream| peer.fields(stream, &[(":status", "503")], true),
-            true,
-            "the status is 503, without one of gRPC; they will be sent again",
-        ),
-        (
-            |peer, stream| peer.frame(&Frame::reset(stream, code::INTERNAL_ERROR)),
-            false,
-            "the call was reset with the code 2; they are dropped",
-        ),
-        (
-            |peer, stream| peer.frame(&Frame::reset(stream, code::CANCEL)),
-            true,
-            "the call was reset with the code 8; they will be sent again",
-        ),
-        (
-            |peer, stream| peer.fields(stream, &[(":status", "2000")], true),
-            true,
-            "the answer is malformed; they will be sent again",
-        ),
-        (
-            |peer, stream| said(peer, stream, b"\x0a\x07\x08\x01\x12\x03odd"),
-            false,
-            "refused 1 spans: odd",
-        ),
-    ];
-    for (first, again, log) in cases {
+    for (first, again, log) in FIRST {
         let collector = Collector::answering(move |peer, stream, number| match number {
             0 => first(peer, stream),
             _ => taken(peer, stream),

@@ -1,8 +1,8 @@
 //! Log files: one descriptor per name for the whole process, reopened in place after rotation.
 //!
 //! Writing to a log never blocks: lines that a full disk, or a pipe without a reader, does not take
-//! are lost. Lost lines are counted, and reported when the log accepts lines again. A file has whole
-//! lines only: the part of a line that a full disk took is taken back.
+//! are lost. Lost lines are counted, and reported when the log accepts lines again. A file has
+//! whole lines only: the part of a line that a full disk took is taken back.
 
 use std::io::{self, stderr, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -103,7 +103,8 @@ fn answers(data: &[u8]) {
         let _ = response(message);
     }
     let code = grpc::Code::parse(data);
-    assert!(!code.name().is_empty() && !(code == grpc::Code::OK && code.may_retry(true)));
+    assert!(!code.name().is_empty());
+    assert!(code != grpc::Code::OK || !code.may_retry(true));
 }
 
 fn shown(text: &[u8]) -> String {
@@ -136,12 +137,13 @@ fn fields(mut rest: &[u8]) -> Vec<(u64, Field<'_>)> {
             5 => 4,
             other => panic!("a field of type {other}"),
         };
-        let field = if key % 8 == 0 {
+        let kind = key % 8;
+        let field = if kind == 0 {
             Field::Number(number(&mut rest))
         } else {
             let (value, after) = rest.split_at(length);
             rest = after;
-            match key % 8 {
+            match kind {
                 2 => Field::Bytes(value),
                 _ => Field::Fixed(value.iter().rev().fold(0, |sum, &b| sum << 8 | u64::from(b))),
             }
