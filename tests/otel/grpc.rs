@@ -221,8 +221,10 @@ fn prometheus_counts_what_became_of_spans() {
     assert!(text.contains("\nweir_otel_spans_dropped_total{reason=\"full\"} 0\n"), "{text}");
 }
 
+type First = fn(&mut Peer, u32) -> bool;
+
 /// What a collector answers first, whether the spans come again, and what the log says.
-const FIRST: [(fn(&mut Peer, u32) -> bool, bool, &str); 12] = [
+const FIRST: [(First, bool, &str); 12] = [
     (
         |peer, stream| {
             let details = ("grpc-status-details-bin", AT_ONCE);
