@@ -224,7 +224,7 @@ fn prometheus_counts_what_became_of_spans() {
 type First = fn(&mut Peer, u32) -> bool;
 
 /// What a collector answers first, whether the spans come again, and what the log says.
-const FIRST: [(First, bool, &str); 12] = [
+const FIRST: [(First, bool, &str); 13] = [
     (
         |peer, stream| {
             let details = ("grpc-status-details-bin", AT_ONCE);
@@ -278,6 +278,15 @@ const FIRST: [(First, bool, &str); 12] = [
         |peer, stream| peer.fields(stream, &[(":status", "2000")], true),
         true,
         "the answer is malformed; they will be sent again",
+    ),
+    (
+        |peer, stream| {
+            peer.fields(stream, &[(":status", "200")], false);
+            let sent = (0..9).all(|_| peer.frame(&Frame::data(stream, vec![0; 9000], false)));
+            sent
+        },
+        false,
+        "the answer is too long; they are dropped",
     ),
     (
         |peer, stream| said(peer, stream, b"\x0a\x07\x08\x01\x12\x03odd"),

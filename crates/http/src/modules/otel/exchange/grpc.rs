@@ -28,6 +28,9 @@ const FRAME: u32 = 16 << 10;
 /// The maximum number of fields in an answer's head: a dozen is usual.
 const MOST_FIELDS: u32 = 100;
 
+/// The number of reads in a row before other tasks of the loop have their turn.
+const READS_AT_ONCE: usize = 16;
+
 /// How the time for a call is written to the collector, which need not work for longer; that of
 /// [`super::TIMEOUT`].
 const DEADLINE: &[u8] = b"10S";
@@ -109,14 +112,18 @@ impl Line {
     /// Answers the collector's frames until the connection is of no more use.
     pub(super) async fn attend(&mut self) {
         poll_fn(|cx| {
-            while !self.leaving {
+            for _ in 0..READS_AT_ONCE {
+                if self.leaving {
+                    return Poll::Ready(());
+                }
                 match self.poll_step(cx, None) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => self.leaving = true,
                 }
             }
-            Poll::Ready(())
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
         .await;
     }
@@ -126,7 +133,7 @@ impl Line {
         cx: &mut Context<'_>,
         call: &mut Call<'_>,
     ) -> Poll<Result<(), Failure>> {
-        loop {
+        for _ in 0..READS_AT_ONCE {
             call.push(&mut self.machine);
             if call.is_over() {
                 return Poll::Ready(Ok(()));
@@ -136,6 +143,8 @@ impl Line {
                 other => return other,
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Sends and receives what is possible at once. Pending if nothing is.

@@ -40,6 +40,8 @@ enum End {
     Reset { code: ErrorCode, unprocessed: bool },
     /// It is no answer.
     Malformed,
+    /// Its body exceeds [`MAX_BODY`].
+    TooLong,
 }
 
 impl<'a> Call<'a> {
@@ -92,10 +94,10 @@ impl<'a> Call<'a> {
                 }
             }
             Event::Data { stream, bytes, ended, .. } if stream == self.stream => {
-                // The rest of a longer one says nothing that matters.
-                let room = MAX_BODY - self.body.len();
-                self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                if ended {
+                self.body.extend_from_slice(bytes);
+                if self.body.len() > MAX_BODY {
+                    self.end = Some(End::TooLong);
+                } else if ended {
                     self.end = Some(End::Whole);
                 }
             }
@@ -120,6 +122,10 @@ impl<'a> Call<'a> {
             Some(End::Reset { code, unprocessed }) => {
                 let failure = reset(code, unprocessed);
                 if unprocessed { Err(failure) } else { Ok(Err(failure)) }
+            }
+            Some(End::TooLong) => {
+                let reason = "the answer is too long".to_owned();
+                Ok(Err(Failure { reason, may_retry: false, wait: None }))
             }
             Some(End::Malformed) | None => Err(Failure::passing("the answer is malformed")),
         }
