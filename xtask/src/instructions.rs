@@ -45,6 +45,7 @@ const fn h2(name: &'static str, path: &'static str, fields: Fields) -> Row {
 const WORKLOADS: &[Row] = &[
     row("small", "proxy.conf", "/", Fields::One),
     row("small-metrics", "metrics.conf", "/", Fields::One),
+    row("small-records", "records.conf", "/", Fields::One),
     row("fields", "proxy.conf", "/", Fields::Twelve),
     row("realistic", "realistic.conf", "/", Fields::Twelve),
     row("static-1k", "static.conf", "/1k", Fields::One),
