@@ -441,6 +441,7 @@ fn faults_say_what_to_write() {
         ("otel_exporter { }", "\"otel_exporter\" requires \"endpoint\""),
         ("otel_exporter { endpoint \"\"; }", "\"otel_exporter\" requires \"endpoint\""),
         ("otel_exporter { endpoint http://; }", "no host in otel endpoint \"http://\""),
+        ("otel_exporter { endpoint \"a\nb:1\"; }", "invalid host in otel endpoint"),
         ("otel_exporter { endpoint a:x; }", "invalid port in otel endpoint \"a:x\""),
         (
             "otel_exporter { endpoint a:1/v1/traces; }",

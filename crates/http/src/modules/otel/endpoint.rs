@@ -104,8 +104,9 @@ impl Endpoint {
                 (Place::Host(host.into(), port), format!("{}:{port}", url.host))
             }
         };
-        if matches!(&place, Place::Host(host, _) if host.is_empty()) {
-            return Err(fault("no host"));
+        // They become parts of heads.
+        if authority.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(fault("invalid host"));
         }
         if is_grpc && port == OTLP_HTTP_PORT && protocol.is_none() {
             cx.warn(format!(
