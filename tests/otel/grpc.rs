@@ -282,8 +282,7 @@ const FIRST: [(First, bool, &str); 13] = [
     (
         |peer, stream| {
             peer.fields(stream, &[(":status", "200")], false);
-            let sent = (0..9).all(|_| peer.frame(&Frame::data(stream, vec![0; 9000], false)));
-            sent
+            (0..9).all(|_| peer.frame(&Frame::data(stream, vec![0; 9000], false)))
         },
         false,
         "the answer is too long; they are dropped",
