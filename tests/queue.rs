@@ -23,9 +23,9 @@ fn gated() -> (Backend, Sender<()>) {
 }
 
 const LOCATIONS: &str = "log_format queue '$request_uri $status $upstream_queue_time';
-     server { listen 127.0.0.1:%port%;
+     server { listen 127.0.0.1:%port%; request_records on slow=off sample=100%;
          location / { proxy_pass http://u; access_log %dir%/queue.log queue; }
-         location /api { api write=on; } }";
+         location /api { api write=on; request_records off; } }";
 
 /// A server with an upstream of one server for one request at a time.
 fn server(backend: &Backend, queue: &str) -> Server {
@@ -70,6 +70,15 @@ fn requests_wait_in_the_order_of_their_coming() {
     assert!(lines.contains(&"/0 200 -".to_owned()), "{lines:?}");
     let waited = lines.iter().find_map(|line| line.strip_prefix("/5 200 "));
     assert!(waited.is_some_and(|time| time.parse::<f64>().is_ok()), "{lines:?}");
+    until("the records", || server.api_get("http/request_records/").as_array().unwrap().len() == 6);
+    let records = server.api_get("http/request_records/");
+    let ids = records.as_array().unwrap().iter().map(|record| record["id"].as_str().unwrap());
+    let records = ids.map(|id| server.api_get(&format!("http/request_records/{id}")));
+    let attempts: Vec<_> = records.map(|mut record| record["attempts"][0].take()).collect();
+    let times = attempts.iter().map(|it| (it["queued"].as_u64(), it["ended"].as_u64()));
+    let queued: Vec<_> = times.filter(|(queued, _)| queued.is_some()).collect();
+    assert_eq!(queued.len(), 5, "{attempts:?}");
+    assert!(queued.iter().all(|(queued, ended)| queued <= ended), "{attempts:?}");
 }
 
 #[test]

@@ -106,19 +106,30 @@ fn least_conn_and_random() {
 
 #[test]
 fn ewma_avoids_a_server_that_fails_fast() {
-    let good = Backend::text("good");
+    // The first answer of the good server is slow, which 60 s do not forget.
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let good = Backend::new(move |_| {
+        if is_first.swap(false, std::sync::atomic::Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_millis(30));
+        }
+        Reply::ok("good")
+    });
     let bad = Backend::new(|_| Reply::with("503 Service Unavailable", "", "bad"));
     let server = Server::http(
-        "upstream u { ewma tau=60s; server %bad%; server %good%; }
-         server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; } }",
+        "upstream u { zone u 64k; ewma tau=60s; server %bad%; server %good%; }
+         server { listen 127.0.0.1:%port%; location / { proxy_pass http://u; }
+             location /api { api; } }",
     )
     .set("bad", bad.address())
     .set("good", good.address())
     .start();
-    // A busy machine may make the good server the slower one at first.
     let bodies: Vec<String> = (0..120).map(|_| server.text("/")).collect();
     let failed = bodies[60..].iter().filter(|body| *body == "bad").count();
     assert!(failed < 15, "{bodies:?}");
+    let group = server.api_get("http/upstreams/u");
+    let times = group["peers"].as_array().unwrap().iter().map(|peer| &peer["header_time"]);
+    let longest = times.filter_map(serde_json::Value::as_u64).max();
+    assert!(longest.is_some_and(|millis| millis < 10_000), "milliseconds: {group}");
 }
 
 #[test]

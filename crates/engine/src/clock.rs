@@ -12,6 +12,34 @@ use jiff::tz::TimeZone;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(u64);
 
+/// Whole microseconds, the unit of times that users see. A type of its own, because other times are
+/// counted in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// The microseconds of whole milliseconds.
+    pub const fn of_millis(millis: u64) -> Self {
+        Self(millis.saturating_mul(1000))
+    }
+
+    /// The whole milliseconds.
+    pub const fn millis(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The whole seconds.
+    pub const fn secs(self) -> u64 {
+        self.0 / 1_000_000
+    }
+}
+
+impl From<Micros> for Duration {
+    fn from(micros: Micros) -> Self {
+        Self::from_micros(micros.0)
+    }
+}
+
 thread_local! {
     /// The monotonic time of the current turn of the thread's loop, read once per turn like nginx's
     /// `ngx_cached_time`. Zero without a loop.
@@ -92,12 +120,12 @@ impl Instant {
     }
 
     /// Microseconds since `earlier`; zero if `earlier` is later.
-    pub const fn micros_since(self, earlier: Self) -> u64 {
-        self.0.saturating_sub(earlier.0) / 1000
+    pub const fn micros_since(self, earlier: Self) -> Micros {
+        Micros(self.0.saturating_sub(earlier.0) / 1000)
     }
 
     /// The exact microseconds since this instant.
-    pub fn elapsed_micros(self) -> u64 {
+    pub fn elapsed_micros(self) -> Micros {
         precise().micros_since(self)
     }
 

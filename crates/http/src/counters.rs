@@ -1,5 +1,6 @@
 //! The counters of server zones and location zones, as in nginx's API.
 
+use weir_engine::clock::Micros;
 use weir_engine::stats::latency::{self, Exemplar, Latency};
 use weir_engine::stats::{Family, Key};
 use weir_wire::status::{self, Responses};
@@ -37,7 +38,7 @@ pub(crate) struct Served {
     /// The status of the response; None if there was none.
     pub(crate) status: Option<u16>,
     /// Microseconds from its beginning to its end.
-    pub(crate) micros: u64,
+    pub(crate) took: Micros,
 }
 
 /// The counts of a zone since it was first configured.
@@ -128,8 +129,8 @@ impl ZoneCounters {
     }
 
     /// Keeps a request as an exemplar.
-    pub(crate) fn keep_exemplar(&self, id: &str, micros: u64) {
-        self.counts.keep_exemplar(latency::bucket(micros), Exemplar::now(id, micros));
+    pub(crate) fn keep_exemplar(&self, id: &str, took: Micros) {
+        self.counts.keep_exemplar(latency::bucket(took), Exemplar::now(id, took));
     }
 
     /// Counts a request that is no longer processed, without an end.
@@ -144,14 +145,14 @@ impl ZoneCounters {
 
     #[inline]
     fn add(&self, first: (usize, u64), served: Served) -> bool {
-        let Served { received, sent, status, micros } = served;
+        let Served { received, sent, status, took } = served;
         let last = match status {
             Some(code) => RESPONSE + status::place(code),
             None => DISCARDED,
         };
-        let bucket = latency::bucket(micros);
+        let bucket = latency::bucket(took);
         let (received, sent) = ((RECEIVED, received), (SENT, sent));
-        let time = [(TIME + bucket, 1), (TIME + latency::BUCKETS, micros)];
+        let time = [(TIME + bucket, 1), (TIME + latency::BUCKETS, took.0)];
         self.counts.add_marked([first, received, sent, (last, 1), time[0], time[1]], 1 << bucket)
     }
 }

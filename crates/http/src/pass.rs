@@ -336,7 +336,7 @@ async fn respond<'a>(
     sticky::headed(request, pass, pick);
     if let Some(header) = request.attempts.current().and_then(|attempt| attempt.header) {
         let outcome = Outcome::of_status(exchange.head.status);
-        pick.reached(weir_upstream::Moment::Header, header, outcome, clock::now());
+        pick.reached(weir_upstream::Moment::Header, header.millis(), outcome, clock::now());
     }
     if let Err(verdict) = headers::process(request, pass, &mut exchange.head) {
         // What names a file usually has no body of its own.

@@ -1,5 +1,6 @@
 //! The counters of each peer of a group with a `zone`: those of nginx's API, and more.
 
+use weir_engine::clock::Micros;
 use weir_engine::stats::latency::{self, Exemplar, Latency};
 use weir_engine::stats::{Family, Key};
 use weir_engine::tls::counters::{Counters as Handshakes, Counts, Ended};
@@ -44,7 +45,7 @@ static PEERS: Family = Family::new(COUNTERS);
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Counters(Key, Handshakes);
 
-/// The result of an attempt at a peer. Times are in microseconds since its beginning.
+/// The result of an attempt at a peer. Times are since its beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exchanged {
     /// Bytes sent to the peer.
@@ -54,18 +55,18 @@ pub struct Exchanged {
     /// The response, if there was one.
     pub response: Option<Answered>,
     /// The time until there was a connection, if one was opened for the attempt.
-    pub connect: Option<u64>,
+    pub connect: Option<Micros>,
 }
 
-/// A response of a peer. Times are in microseconds since the beginning of the attempt.
+/// A response of a peer. Times are since the beginning of the attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answered {
     /// Its status.
     pub status: u16,
     /// The time until its head was complete.
-    pub header: u64,
+    pub header: Micros,
     /// The time until its last byte.
-    pub time: u64,
+    pub time: Micros,
 }
 
 /// Counts by reason, those above zero.
@@ -120,15 +121,15 @@ impl Counters {
             received,
             (RESPONSE + status::place(status), 1),
             (RESPONSE_TIME + bucket, 1),
-            (RESPONSE_TIME + latency::BUCKETS, time),
+            (RESPONSE_TIME + latency::BUCKETS, time.0),
             (HEADER_TIME + latency::bucket(header), 1),
-            (HEADER_TIME + latency::BUCKETS, header),
+            (HEADER_TIME + latency::BUCKETS, header.0),
         ];
         self.0.add_marked(amounts, 1 << bucket)
     }
 
-    pub(crate) fn keep_exemplar(&self, id: &str, micros: u64) {
-        self.0.keep_exemplar(latency::bucket(micros), Exemplar::now(id, micros));
+    pub(crate) fn keep_exemplar(&self, id: &str, took: Micros) {
+        self.0.keep_exemplar(latency::bucket(took), Exemplar::now(id, took));
     }
 
     /// Asks for an exemplar of each bucket, once.
@@ -138,9 +139,9 @@ impl Counters {
 
     /// Counts a new connection. Most attempts use a kept one.
     #[cold]
-    fn count_connection(&self, time: u64) {
+    fn count_connection(&self, time: Micros) {
         let bucket = CONNECT_TIME + latency::bucket(time);
-        self.0.add([(bucket, 1), (CONNECT_TIME + latency::BUCKETS, time)]);
+        self.0.add([(bucket, 1), (CONNECT_TIME + latency::BUCKETS, time.0)]);
     }
 
     /// Counts a failed attempt; `retried` if another one follows.
@@ -202,9 +203,9 @@ mod tests {
     #[test]
     fn an_attempt_counts_what_it_has_come_to() {
         let counters = Counters::new();
-        counters.count(Exchanged { sent: 10, connect: Some(700), ..Exchanged::default() });
+        counters.count(Exchanged { sent: 10, connect: Some(Micros(700)), ..Exchanged::default() });
         for (status, time) in [(200, 5_000), (200, 5_001), (404, 60_000_001), (299, 0)] {
-            let response = Some(Answered { status, header: time / 2, time });
+            let response = Some(Answered { status, header: Micros(time / 2), time: Micros(time) });
             counters.count(Exchanged { sent: 1, received: 100, response, connect: None });
         }
         let counts = counters.clone().read();

@@ -1,5 +1,6 @@
 //! The counters of each group with a `zone`, by its key: they outlive reloads.
 
+use weir_engine::clock::Micros;
 use weir_engine::stats::latency::{self, Latency};
 use weir_engine::stats::{Family, Key};
 
@@ -42,12 +43,12 @@ impl GroupCounters {
         self.0.add([(RETRIES_REFUSED, 1)]);
     }
 
-    /// Counts the end of a wait of that many microseconds.
-    pub(crate) fn count_wait(&self, micros: u64, timed_out: bool) {
+    /// Counts the end of a wait.
+    pub(crate) fn count_wait(&self, took: Micros, timed_out: bool) {
         self.0.add([
             (QUEUE_TIMEOUTS, u64::from(timed_out)),
-            (WAIT + latency::bucket(micros), 1),
-            (WAIT + latency::BUCKETS, micros),
+            (WAIT + latency::bucket(took), 1),
+            (WAIT + latency::BUCKETS, took.0),
         ]);
     }
 
@@ -75,8 +76,8 @@ mod tests {
         let counters = GroupCounters::of("group_counters::tests");
         counters.count_no_live();
         counters.count_refused_retry();
-        counters.count_wait(1_500, false);
-        counters.count_wait(3_000, true);
+        counters.count_wait(Micros(1_500), false);
+        counters.count_wait(Micros(3_000), true);
         let counts = GroupCounters::of("group_counters::tests").read();
         assert_eq!((counts.no_live, counts.retries_refused, counts.queue_timeouts), (1, 1, 1));
         assert_eq!((counts.queue_time.count(), counts.queue_time.sum), (2, 4_500));

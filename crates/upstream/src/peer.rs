@@ -10,6 +10,7 @@ use std::sync::{
 
 use md5::{Digest, Md5};
 use weir_engine::Addr;
+use weir_engine::clock::Micros;
 use weir_engine::tls::counters::Ended;
 
 use crate::{
@@ -166,8 +167,8 @@ impl Peer {
 
     /// Keeps an attempt as an exemplar, by the id of its request and the microseconds to its last
     /// byte.
-    pub fn keep_exemplar(&self, id: &str, micros: u64) {
-        self.counters.iter().for_each(|counters| counters.keep_exemplar(id, micros));
+    pub fn keep_exemplar(&self, id: &str, took: Micros) {
+        self.counters.iter().for_each(|counters| counters.keep_exemplar(id, took));
     }
 
     /// Counts a failed attempt; `retried` if another one follows. `stale` if it used a kept

@@ -1,5 +1,6 @@
 //! Latency histograms: times in buckets with fixed bounds, counted by a [family](super::Family).
 
+use crate::clock::Micros;
 /// The upper bounds of the buckets, in microseconds; one more bucket is unbounded. They include
 /// those of NGINX Plus's API, and of Prometheus's clients.
 pub const ENDS: [u64; 19] = [
@@ -43,7 +44,7 @@ const PADDED: [u64; BUCKETS + WITHIN] = {
 
 /// The bucket of a time in microseconds.
 #[inline]
-pub fn bucket(micros: u64) -> usize {
+pub fn bucket(Micros(micros): Micros) -> usize {
     let bits = u64::BITS - micros.leading_zeros();
     let first = usize::from(FIRST[bits as usize]);
     first + usize::from(micros > PADDED[first]) + usize::from(micros > PADDED[first + 1])
@@ -62,7 +63,7 @@ pub struct Exemplar {
 
 impl Exemplar {
     /// A request that ends now.
-    pub fn now(id: &str, micros: u64) -> Self {
+    pub fn now(id: &str, Micros(micros): Micros) -> Self {
         Self { id: id.to_owned(), micros, ended: crate::clock::msec() }
     }
 }
@@ -114,7 +115,7 @@ mod tests {
         let powers = (0..64).flat_map(|bits| [(1 << bits) - 1, 1 << bits, (1 << bits) + 1]);
         for micros in near.chain(powers).chain([u64::MAX]) {
             let expected = ENDS.partition_point(|&end| end < micros);
-            assert_eq!(bucket(micros), expected, "{micros}");
+            assert_eq!(bucket(Micros(micros)), expected, "{micros}");
         }
     }
 
@@ -122,7 +123,7 @@ mod tests {
     fn buckets_can_be_joined() {
         let mut counters = vec![0; COUNTERS];
         for micros in [1, 500, 501, 5_000, 60_000, 70_000_000] {
-            counters[bucket(micros)] += 1;
+            counters[bucket(Micros(micros))] += 1;
             counters[BUCKETS] += micros;
         }
         let latency = Latency::of(&counters);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use weir_engine::buffer::Buf;
-use weir_engine::clock::{self, Instant};
+use weir_engine::clock::{self, Instant, Micros};
 use weir_upstream::{Answered, Causes, Exchanged, Group, Peer, Timings};
 use weir_wire::header::Headers;
 
@@ -43,13 +43,13 @@ pub(crate) struct Attempt {
     /// Whether a connection was opened for it.
     pub connects: bool,
     /// The time in the queue before it; `None` if it did not wait.
-    pub queue: Option<u64>,
+    pub queue: Option<Micros>,
     /// The time until the connection was made.
-    pub connect: Option<u64>,
+    pub connect: Option<Micros>,
     /// The time until the head was complete.
-    pub header: Option<u64>,
+    pub header: Option<Micros>,
     /// The time until the last byte.
-    pub response: Option<u64>,
+    pub response: Option<Micros>,
     /// Bytes received, including heads.
     pub received: u64,
     /// Bytes sent.
@@ -198,7 +198,7 @@ impl Attempts {
     /// Records the milliseconds in the queue before the attempt.
     pub(crate) fn queued(&mut self, millis: Option<u64>) {
         if let Some(attempt) = self.current() {
-            attempt.queue = millis.map(|millis| millis * 1000);
+            attempt.queue = millis.map(Micros::of_millis);
         }
     }
 
@@ -255,11 +255,10 @@ impl Attempts {
         if attempt.header.is_none() {
             return Timings::default();
         }
-        let millis = |micros: u64| micros / 1000;
         Timings {
-            connect: attempt.connect.map(millis),
-            header: attempt.header.map(millis),
-            response: Some(millis(attempt.response.unwrap_or_else(|| attempt.elapsed()))),
+            connect: attempt.connect.map(Micros::millis),
+            header: attempt.header.map(Micros::millis),
+            response: Some(attempt.response.unwrap_or_else(|| attempt.elapsed()).millis()),
         }
     }
 
@@ -297,8 +296,8 @@ impl Drop for Attempts {
 }
 
 impl Attempt {
-    /// Microseconds since the attempt began.
-    fn elapsed(&self) -> u64 {
+    /// The time since the attempt began.
+    fn elapsed(&self) -> Micros {
         clock::now().micros_since(self.started)
     }
 }

@@ -1,12 +1,12 @@
 //! `$upstream_…` (<https://nginx.org/en/docs/http/ngx_http_upstream_module.html#variables>).
 
 use std::io::Write;
-use std::time::Duration;
 
 use super::state::{Attempt, Attempts};
 use crate::cache::variables as cache;
 use crate::request::Request;
 use crate::variables::VariableRow as Row;
+use weir_engine::clock::Micros;
 
 /// The variables.
 pub(crate) const ROWS: &[Row] = &[
@@ -103,9 +103,9 @@ fn status(request: &mut Request, _: &str, out: &mut Vec<u8>) -> bool {
     })
 }
 
-fn time(micros: Option<u64>, out: &mut Vec<u8>) {
-    match micros {
-        Some(micros) => crate::variables::response::seconds(Duration::from_micros(micros), out),
+fn time(time: Option<Micros>, out: &mut Vec<u8>) {
+    match time {
+        Some(time) => crate::variables::response::seconds(time.into(), out),
         None => out.push(b'-'),
     }
 }

@@ -1,6 +1,7 @@
 //! The note of one attempt at an upstream.
 
 use super::notes::Text;
+use weir_engine::clock::Micros;
 
 /// An attempt. Times are in microseconds since the start of the request; 0 for what did not happen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,8 +51,8 @@ pub(crate) struct AttemptNote {
 pub(crate) struct Figures {
     /// The status; 0 if there is none.
     pub(crate) status: u16,
-    /// Milliseconds in the queue.
-    pub(crate) queue: Option<u64>,
+    /// The time in the queue.
+    pub(crate) queue: Option<Micros>,
     /// Bytes sent, received, and of the body.
     pub(crate) sent: u64,
     pub(crate) received: u64,

@@ -3,6 +3,7 @@
 use super::{Origin, Processing, Request};
 use crate::core::status_zone::Zones;
 use crate::counters::Served;
+use weir_engine::clock::Micros;
 
 impl Request {
     /// Counts the beginning of the request, which is still in its server.
@@ -28,7 +29,7 @@ impl Request {
             received: self.length + self.body.raw,
             sent,
             status: (sent > 0).then_some(status),
-            micros: self.start.elapsed_micros(),
+            took: self.start.elapsed_micros(),
         };
         let zones = &self.location.usual.zones;
         let mut asked = match (&mut self.processing, &zones.server) {
@@ -44,17 +45,17 @@ impl Request {
             asked |= zone.count(served);
         }
         if asked {
-            self.keep_in_zones(served.micros);
+            self.keep_in_zones(served.took);
         }
     }
 
     /// Keeps the request as an exemplar of its zones.
     #[cold]
-    fn keep_in_zones(&self, micros: u64) {
+    fn keep_in_zones(&self, took: Micros) {
         let id = self.id();
         let Zones { server, location, .. } = &self.location.usual.zones;
         for zone in [server, location].into_iter().flatten() {
-            zone.keep_exemplar(&id, micros);
+            zone.keep_exemplar(&id, took);
         }
     }
 

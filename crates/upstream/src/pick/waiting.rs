@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use super::{Current, Pick};
 use crate::{clock::Now, group_counters::GroupCounters, outcome::Outcome};
+use weir_engine::clock::Micros;
 
 /// Why a request does not wait for a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Pick<'_> {
     /// Counts the end of a wait of that many milliseconds; `timed_out` by the queue's limit.
     pub fn count_wait(&self, millis: u64, timed_out: bool) {
         if let Some(counters) = &self.group.counters {
-            counters.count_wait(millis.saturating_mul(1000), timed_out);
+            counters.count_wait(Micros::of_millis(millis), timed_out);
         }
     }
 

@@ -50,7 +50,7 @@ impl<'a> Fetch<'a> {
         fields: &Headers,
     ) -> Option<Lifetime> {
         let attempt = request.attempts.list.last();
-        let micros = attempt.and_then(|(_, attempt)| attempt.header).unwrap_or(0);
+        let header = attempt.and_then(|(_, attempt)| attempt.header).unwrap_or_default();
         lifetime::judge(&Received {
             status,
             fields,
@@ -60,7 +60,7 @@ impl<'a> Fetch<'a> {
             is_authorized: request.head.get(Known::Authorization).is_some(),
             keeps_parts: self.caching.key.is_some(),
             now: Now::of_turn().wall,
-            delay: (micros / 1_000_000).cast_signed(),
+            delay: header.secs().cast_signed(),
         })
     }
 

@@ -36,6 +36,7 @@ fn millis(micros: u64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use weir_engine::clock::Micros;
     use weir_engine::stats::latency::{BUCKETS, COUNTERS, bucket};
 
     use super::*;
@@ -44,7 +45,7 @@ mod tests {
     fn both_shapes_count_the_same_times() {
         let mut counters = [0; COUNTERS];
         for micros in [400, 4_000, 70_000_000] {
-            counters[bucket(micros)] += 1;
+            counters[bucket(Micros(micros))] += 1;
             counters[BUCKETS] += micros;
         }
         let times = Latency::of(&counters);

@@ -5,6 +5,7 @@ use weir_conf::Places;
 
 use crate::recorder::attempt_note::{AttemptNote, Next, RivalNote};
 use crate::recorder::notes::{Step, Text, Texts};
+use weir_engine::clock::Micros;
 
 /// What steps and attempts refer to.
 #[derive(Clone, Copy)]
@@ -71,8 +72,8 @@ pub(super) fn attempt(told: Told<'_>, attempt: &AttemptNote) -> Value {
     for (name, time) in times.into_iter().filter(|(_, time)| *time > 0) {
         value[name] = time.into();
     }
-    if let Some(millis) = attempt.figures.queue {
-        value["queued"] = (millis * 1000).into();
+    if let Some(Micros(queued)) = attempt.figures.queue {
+        value["queued"] = queued.into();
     }
     if attempt.figures.status > 0 {
         value["status"] = attempt.figures.status.into();
