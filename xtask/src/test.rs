@@ -59,6 +59,9 @@ fn end_to_end(
         command.args(skips(&pending()?));
     }
     command.args(names);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        command.env("RUST_TEST_THREADS", tests_at_once().to_string());
+    }
     // Another binary may be given, for comparison.
     if std::env::var_os("WEIR_BINARY").is_none() {
         command.env("WEIR_BINARY", binary);
@@ -74,6 +77,13 @@ fn end_to_end(
     }
     step(&run.name(&name), outcome)?;
     Ok(run.skipped)
+}
+
+/// How many end-to-end tests run at once: three for every two cores, since many of them wait for
+/// times of keepalived, timeouts or health checks to pass.
+fn tests_at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores + cores.div_ceil(2)
 }
 
 /// Runs a few failed tests again, each alone, and says whether they pass then. They have failed

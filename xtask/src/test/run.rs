@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::Failure;
 
@@ -13,6 +14,8 @@ pub(super) struct Run {
     /// The command.
     pub(super) shown: String,
     pub(super) status: ExitStatus,
+    /// How long it took, with the build of the tests.
+    took: Duration,
     /// The lines of skipped tests, each once.
     pub(super) skipped: Vec<String>,
     /// The names of failed tests.
@@ -20,11 +23,12 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// A name with the number of skipped tests.
+    /// A name with the duration and the number of skipped tests.
     pub(super) fn name(&self, name: &str) -> String {
+        let took = self.took.as_secs();
         match self.skipped.len() {
-            0 => name.to_owned(),
-            count => format!("{name} ({count} skipped)"),
+            0 => format!("{name} ({took} s)"),
+            count => format!("{name} ({took} s, {count} skipped)"),
         }
     }
 
@@ -37,6 +41,7 @@ impl Run {
 pub(super) fn run(command: &mut Command) -> Result<Run, Failure> {
     let shown = format!("{command:?}").replace('"', "");
     let fault = |error: std::io::Error| format!("{shown}: {error}");
+    let began = Instant::now();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(fault)?;
     let stdout = child.stdout.take().expect("it is piped");
     let said = std::thread::spawn(move || show(stdout));
@@ -51,7 +56,7 @@ pub(super) fn run(command: &mut Command) -> Result<Run, Failure> {
     }
     let said = said.join().expect("it does not panic").map_err(fault)?;
     let status = child.wait().map_err(fault)?;
-    Ok(Run { shown, status, skipped, failed: failures(&said) })
+    Ok(Run { shown, status, took: began.elapsed(), skipped, failed: failures(&said) })
 }
 
 /// Copies output to the own one, and returns it.
