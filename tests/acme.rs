@@ -195,7 +195,8 @@ fn the_preferred_chain_is_used() {
     let conf = USUAL.replace("contact", &format!("preferred_chain \"{name}\"; contact"));
     let server = server(&pebble, &conf).start();
     wait_for(&server, pebble.tls.number(), "a.test");
-    let file = kept(&server, "ca").into_iter().next().unwrap();
+    // It is in force before it is in its file.
+    let file = until_some("the file", || kept(&server, "ca").into_iter().next());
     let verify = ["verify", "-CAfile", root.to_str().unwrap(), "-untrusted"];
     let file = file.to_str().unwrap();
     let output = run("openssl", &[&verify[..], &[file, file]].concat());
@@ -263,8 +264,11 @@ fn what_cannot_work_is_refused_with_the_configuration() {
         ("acme_issuer ca { uri ca.test; }".to_owned(), "is no URL of HTTP with a host"),
         (format!("{issuer} {issuer}"), "duplicate acme issuer \"ca\""),
         ("acme_issuer ca { uri https://a/; challenge dns; }".to_owned(), "needs a \"dns_hook\""),
-        ("acme_issuer ca { uri https://a/; account_key rsa:1; }".to_owned(), "unsupported key"),
-        ("acme_issuer ca { uri https://a/; challenge x; }".to_owned(), "invalid value \"x\""),
+        (
+            "acme_issuer ca { uri https://a/; account_key rsa:1024; }".to_owned(),
+            "unsupported key size",
+        ),
+        ("acme_issuer ca { uri https://a/; challenge x; }".to_owned(), "unsupported challenge: x"),
         (
             "acme_issuer ca { uri https://a/; external_account_key k data:?; }".to_owned(),
             "invalid base64url encoded value",
@@ -283,11 +287,30 @@ fn what_cannot_work_is_refused_with_the_configuration() {
         ),
         (
             format!("{issuer} server {{ {server} acme_certificate ca a..b; }}"),
-            "\"a..b\" is no name for a certificate",
+            "acme_certificate: invalid server name: \"a..b\"",
         ),
         (
             format!("{issuer} server {{ {server} acme_certificate ca a key=dsa; }}"),
-            "invalid \"key\" value",
+            "\"acme_certificate\" directive invalid \"key\" value",
+        ),
+        (
+            format!("{issuer} server {{ {server} acme_certificate ca a key=ecdsa:234; }}"),
+            "acme_certificate: unsupported curve",
+        ),
+        (
+            format!("{issuer} server {{ {server} acme_certificate ca; server_name www.a.*; }}"),
+            "invalid server name",
+        ),
+        (format!("{issuer} server {{ acme_certificate \"\"; }}"), "\"issuer\" is missing"),
+        ("acme_shared_zone bad-value;".to_owned(), "must have \"zone\" parameter"),
+        ("acme_shared_zone zone=a:b;".to_owned(), "invalid zone size"),
+        (
+            "acme_issuer ca { uri https://a/; account_key no.key; }".to_owned(),
+            "cannot load account key",
+        ),
+        (
+            "acme_issuer ca { uri https://a/; profile a needed; }".to_owned(),
+            "invalid value \"needed\"",
         ),
     ] {
         let output = Server::http(&conf).check();
@@ -297,6 +320,56 @@ fn what_cannot_work_is_refused_with_the_configuration() {
     let output = Server::http(&format!("{issuer} server {{ {server} server_name a; }}")).check();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && told.contains("has no value in a server"), "{told}");
+}
+
+/// What the documentation of nginx's module allows is accepted, without a word where it has the
+/// same effect.
+#[test]
+fn configurations_of_the_module_are_accepted() {
+    if is_nginx() {
+        return;
+    }
+    let check = |conf: &str| {
+        let output = Server::http(conf).check();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{conf}\n{told}");
+        told
+    };
+    // Its example.
+    let told = check(
+        "resolver 127.0.0.1:53;
+        acme_issuer example {
+            uri https://acme.example.com/directory; contact admin@example.test;
+            state_path %dir%/acme-example; accept_terms_of_service; }
+        acme_shared_zone zone=ngx_acme_shared:1M;
+        server { listen 127.0.0.1:%porttls% ssl; server_name .example.test 192.0.2.1 2001:db8::1;
+            acme_certificate example;
+            ssl_certificate $acme_certificate; ssl_certificate_key $acme_certificate_key;
+            ssl_certificate_cache max=2; }
+        server { listen 127.0.0.1:%port%; location / { return 404; } }",
+    );
+    assert!(!told.contains("[warn]"), "{told}");
+    // Every directive, with values of each form.
+    let keys = ["ecdsa", "ecdsa:256", "ecdsa:384", "ecdsa:521", "rsa", "rsa:2048", "rsa:3072"];
+    for key in keys {
+        let told = check(&format!(
+            "server {{ listen 127.0.0.1:%port% ssl; server_name a.test \"\" B.test;
+                acme_certificate ca key={key};
+                ssl_certificate $acme_certificate; ssl_certificate_key $acme_certificate_key; }}
+            acme_issuer ca {{ uri https://a.test/; account_key {key}; challenge tls-alpn-01;
+                common_name_in_csr on; contact mailto:a@a.test; contact tel:+1;
+                external_account_key kid data:c2VjcmV0; preferred_chain \"A B\"; profile x require;
+                ssl_verify off; state_path off; }}
+            acme_issuer other {{ uri http://a.test:81; challenge http; state_path rel/; }}"
+        ));
+        assert!(!told.contains("[warn]"), "{told}");
+    }
+    let told = check(
+        "acme_issuer ca { uri https://a.test/; }
+        server { listen 127.0.0.1:%port% ssl; server_name a.test ~^b; acme_certificate ca;
+            ssl_certificate $acme_certificate; ssl_certificate_key $acme_certificate_key; }",
+    );
+    assert!(told.contains("unsupported regular expression in server_name"), "{told}");
 }
 
 /// The configurations of `docs/howto/certificates.md` are accepted.

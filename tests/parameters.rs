@@ -87,11 +87,13 @@ impl Row {
             "pid x.pid; error_log stderr; {} events {{ }}
             http {{ access_log off; {} match m {{ status 200; }}
             limit_req_zone $uri zone=q:32k rate=1r/s;
+            acme_issuer i {{ uri https://a.test/; {} }}
             upstream u {{ server 127.0.0.1:81; {} }}
             upstream z {{ zone z 64k; server 127.0.0.1:81; }}
             server {{ listen unix:%dir%/s; {} location /x {{ {} }} }} }}",
             at("main"),
             at("http"),
+            at("acme_issuer"),
             at("upstream"),
             at("server"),
             at("location"),

@@ -27,8 +27,8 @@ pub enum NameError {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Wildcard(name) => write!(f, "invalid wildcard in \"{name}\""),
-            Self::Invalid(name) => write!(f, "\"{name}\" is no name for a certificate"),
+            Self::Wildcard(name) => write!(f, "invalid server name: wildcard in \"{name}\""),
+            Self::Invalid(name) => write!(f, "invalid server name: \"{name}\""),
             Self::TooMany => write!(f, "a certificate has at most {MOST_NAMES} names"),
         }
     }

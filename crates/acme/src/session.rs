@@ -226,8 +226,9 @@ fn client(config: &IssuerConfig) -> Result<ClientTls, AcmeError> {
 /// It is a problem.
 fn read(response: Response) -> Result<Answer, AcmeError> {
     let Response { status, headers, body, .. } = response;
-    let wait =
-        headers.get(Known::RetryAfter).and_then(|text| retry_after(text, clock::wall_secs()));
+    // A date is one of the authority's clock.
+    let now = headers.get(Known::Date).and_then(date::parse).unwrap_or_else(clock::wall_secs);
+    let wait = headers.get(Known::RetryAfter).and_then(|text| retry_after(text, now));
     let value = serde_json::from_slice(&body).unwrap_or(Value::Null);
     if (200..300).contains(&status) {
         let location = headers.get(Known::Location).map(text);

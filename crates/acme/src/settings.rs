@@ -7,48 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_conf::value::Sec;
-use weir_conf::{Cx, Fault, Layout, Local, Many, Node, Slot, Table, directives, keywords};
+use weir_conf::{Cx, Fault, Layout, Local, Many, Node, Slot, Table, directives};
 use weir_engine::os_error::Failed;
 use weir_engine::tls::{CertificateDer, certificates_from_pem};
 
 use crate::url::AcmeUrl;
-use values::{Contact, ExternalAccount, Hook, KeySource, Profile, StatePath, Uri};
+use values::{Challenge, Contact, ExternalAccount, Hook, KeySource, Profile, StatePath, Uri};
 
 pub(crate) mod values;
+
+pub use values::key_kind;
 
 /// The slot of the block's content.
 pub static ISSUER: Slot<IssuerBlock> = Slot::new();
 /// The table of the block's content.
 pub const TABLE: Table = IssuerBlock::table(&ISSUER);
-
-keywords! {
-    /// How a name is proved. Names of challenges have versions; a name without one is the newest.
-    pub(crate) enum Challenge {
-        /// A file over HTTP on port 80.
-        "http-01" => Http,
-        /// The same.
-        "http" => HttpNewest,
-        /// A certificate in a handshake on port 443.
-        "tls-alpn-01" => Tls,
-        /// The same.
-        "tls-alpn" => TlsNewest,
-        /// A record in DNS.
-        "dns-01" => Dns,
-        /// The same.
-        "dns" => DnsNewest,
-    }
-}
-
-impl Challenge {
-    /// The type in the protocol (RFC 8555 section 9.7.8).
-    pub(crate) fn kind(self) -> &'static str {
-        match self {
-            Self::Http | Self::HttpNewest => "http-01",
-            Self::Tls | Self::TlsNewest => "tls-alpn-01",
-            Self::Dns | Self::DnsNewest => "dns-01",
-        }
-    }
-}
 
 directives! {
     /// An authority that issues certificates by ACME.
@@ -158,7 +131,7 @@ impl IssuerBlock {
         let name = cx.block_args().first().map(|word| word.text().into_owned());
         let name = name.unwrap_or_default();
         let Some(Uri(uri)) = self.uri.clone() else {
-            return Err(Fault::new("\"uri\" is missing").in_place(cx.block_span()));
+            return Err(Fault::new("acme_issuer: \"uri\" is missing").in_place(cx.block_span()));
         };
         if self.challenge.kind() == "dns-01" && self.hook.is_none() {
             let fault = Fault::new("\"challenge dns\" needs a \"dns_hook\"");

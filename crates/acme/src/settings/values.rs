@@ -32,6 +32,63 @@ impl Value for Uri {
     }
 }
 
+/// `challenge`: how a name is proved. Names of challenges have versions; a name without one is the
+/// newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    /// A file over HTTP on port 80.
+    Http,
+    /// A certificate in a handshake on port 443.
+    Tls,
+    /// A record in DNS.
+    Dns,
+}
+
+impl Challenge {
+    /// The type in the protocol (RFC 8555 section 9.7.8).
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Http => "http-01",
+            Self::Tls => "tls-alpn-01",
+            Self::Dns => "dns-01",
+        }
+    }
+}
+
+impl Value for Challenge {
+    const SYNTAX: &'static str = "http-01 | http | tls-alpn-01 | tls-alpn | dns-01 | dns";
+    const ARITY: Arity = Arity::ONE;
+
+    fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
+        let word = &node.args[0];
+        match &*word.text() {
+            "http-01" | "http" => Ok(Self::Http),
+            "tls-alpn-01" | "tls-alpn" => Ok(Self::Tls),
+            "dns-01" | "dns" => Ok(Self::Dns),
+            _ => Err(Fault::new(format!("unsupported challenge: {}", word.shown())).at(word)),
+        }
+    }
+
+    fn show(&self) -> Option<String> {
+        Some(self.kind().to_owned())
+    }
+}
+
+/// The kind of a key that is written so; `None` if it does not begin like one. `directive` is for
+/// the message.
+///
+/// # Errors
+/// There is no such curve, or no keys of that size: in the words of nginx's module.
+pub fn key_kind(text: &str, directive: &str) -> Result<Option<KeyKind>, Fault> {
+    let what = match text.split(':').next() {
+        Some("ecdsa") => "unsupported curve",
+        Some("rsa") => "unsupported key size",
+        _ => return Ok(None),
+    };
+    let fault = || Fault::new(format!("{directive}: {what} in \"{text}\""));
+    KeyKind::named(text).ok_or_else(fault).map(Some)
+}
+
 /// `account_key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeySource {
@@ -54,11 +111,8 @@ impl Value for KeySource {
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
         let word = &node.args[0];
         let text = word.text();
-        if let Some(kind) = KeyKind::named(&text) {
+        if let Some(kind) = key_kind(&text, "account_key").map_err(|fault| fault.at(word))? {
             return Ok(Self::Made(kind));
-        }
-        if text.starts_with("ecdsa:") || text.starts_with("rsa:") {
-            return Err(Fault::new(format!("unsupported key \"{text}\"")).at(word));
         }
         let path = cx.conf_path(&text);
         let content = cx.env().read(&path).map_err(|error| {

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use weir_acme::settings::{ISSUER, IssuerConfig};
+use weir_acme::settings::{ISSUER, IssuerConfig, key_kind};
 use weir_acme::{Certificate, Identifiers, Issuer, Pem, Wanted, answers};
 use weir_conf::{
     Block, Contexts, Cx, Diagnostic, Fault, Inherit, Local, Node, Settings, Severity, Slot, Span,
@@ -115,19 +115,26 @@ fn set_certificate(own: &mut AcmeWritten, node: &Node, cx: &mut Cx<'_>) -> Resul
     }
     let issuer = node.args[0].text().into_owned();
     if issuer.is_empty() {
-        return Err(Fault::new("\"issuer\" is missing").at(&node.args[0]));
+        return Err(
+            Fault::new("\"acme_certificate\" directive \"issuer\" is missing").at(&node.args[0])
+        );
     }
     let (mut names, mut key) = (Identifiers::default(), None);
     for word in &node.args[1..] {
         if let Some(text) = word.after("key=") {
-            let kind = KeyKind::named(&String::from_utf8_lossy(text));
-            let kind = kind.ok_or_else(|| Fault::new("invalid \"key\" value").at(word))?;
+            let kind = key_kind(&String::from_utf8_lossy(text), "acme_certificate");
+            let kind = kind.map_err(|fault| fault.at(word))?;
+            let invalid = "\"acme_certificate\" directive invalid \"key\" value";
+            let kind = kind.ok_or_else(|| Fault::new(invalid).at(word))?;
             if key.replace(kind).is_some() {
                 return Err(Fault::duplicate().at(word));
             }
             continue;
         }
-        names.add(&word.text()).map_err(|why| Fault::new(why.to_string()).at(word))?;
+        names.add(&word.text()).map_err(|why| {
+            let message = format!("acme_certificate: {why}");
+            Fault::new(message).at(word)
+        })?;
     }
     let (key, span, wanted) = (key.unwrap_or_default(), cx.span(), OnceLock::new());
     own.order = Some(Some(Arc::new(Order { issuer, names, key, span, wanted })));
@@ -157,6 +164,12 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
             }
             continue;
         };
+        let mut written = names(server).into_iter();
+        if order.names.is_empty() && written.any(|name| matches!(name, ServerName::Regex(_))) {
+            let message = "\"acme_certificate\": unsupported regular expression in server_name";
+            let warning = Diagnostic::new(Severity::Warn, message, Some(order.span));
+            whole.diagnostics.push(warning);
+        }
         let wanted = resolve(order, server, &issuers)?;
         if let Some(context) = context {
             context.bind(Arc::clone(wanted.certificate.issued()));
@@ -179,7 +192,7 @@ fn resolve(
     let mut certified = order.names.clone();
     if certified.is_empty() {
         for name in names(server) {
-            // A pattern is no name; nginx ignores it, too.
+            // A pattern is no name.
             let ServerName::Plain(name) = name else { continue };
             if !name.is_empty() {
                 let name = String::from_utf8_lossy(&name);
