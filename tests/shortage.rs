@@ -1,6 +1,6 @@
 //! Shortages of connections and descriptors.
 
-use crate::harness::{Certificate, Client, Server, is_nginx, run};
+use crate::harness::{Backend, Certificate, Client, Server, is_nginx, run};
 
 const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -76,6 +76,29 @@ fn busy_connections_are_not_closed() {
     assert!((10..=20).contains(&served), "{served} were served");
     let lines = server.error_log().matches("not enough\n").count();
     assert!(is_nginx() || lines < 100, "{lines} lines");
+}
+
+/// Idle connections to upstreams make room; nginx answers 500 instead.
+#[test]
+fn kept_connections_to_upstreams_make_room() {
+    if is_nginx() {
+        return;
+    }
+    let backend = Backend::text("ok");
+    let groups: String = (0..40)
+        .map(|group| format!("upstream u{group} {{ server {}; keepalive 4; }}", backend.address()))
+        .collect();
+    let locations: String = (0..40)
+        .map(|group| format!("location = /{group} {{ proxy_pass http://u{group}; }}"))
+        .collect();
+    let conf = conf("", 20).replace("return 200 ok;", &locations);
+    let server =
+        Server::conf(&conf.replace("access_log off;", &format!("access_log off; {groups}")));
+    let server = server.start();
+    for group in 0..40 {
+        assert_eq!(server.get(&format!("/{group}")).status, 200, "group {group}");
+    }
+    server.wait_log("20 worker_connections are not enough, reusing connections");
 }
 
 #[test]

@@ -153,6 +153,24 @@ impl<C> Pools<C> {
         }
     }
 
+    /// Closes the longest idle connections, one of each pool in turn, at most `most`. Returns their
+    /// number.
+    pub fn reclaim(&mut self, most: usize) -> usize {
+        let mut closed = 0;
+        loop {
+            let before = closed;
+            for pool in &mut self.0 {
+                if closed == most {
+                    return closed;
+                }
+                closed += usize::from(pool.close_oldest());
+            }
+            if closed == before {
+                return closed;
+            }
+        }
+    }
+
     /// All pools, to expire connections.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pool<C>> {
         self.0.iter_mut()
@@ -236,6 +254,14 @@ impl<C> Pool<C> {
         evicted
     }
 
+    /// Closes the connection that has been idle for longest, if there is one.
+    fn close_oldest(&mut self) -> bool {
+        let before = self.idle.len();
+        let oldest = self.idle.pop_back();
+        self.recount(before);
+        oldest.is_some()
+    }
+
     /// Counts the idle connections for a group, from the next change on.
     pub fn count_for(&mut self, group: &Group) {
         if self.count != group.kept {
@@ -307,6 +333,22 @@ mod tests {
         assert_eq!(pool.take(&CONFIG, address(80), 9, Made::default()), Some((2, used(1))));
         assert_eq!(pool.take(&CONFIG, address(80), 0, Made::default()), Some((1, used(1))));
         assert_eq!(pool.take(&CONFIG, address(80), 0, Made::default()), None);
+    }
+
+    #[test]
+    fn on_a_shortage_each_pool_gives_up_its_longest_idle() {
+        let (mut ids, mut pools) = (PoolIds::default(), Pools::default());
+        for (name, connections) in [("few", 1..2), ("many", 2..4)] {
+            for connection in connections {
+                let pool = pools.pool(ids.of(name));
+                pool.put(&CONFIG, connection, address(80), 0, used(1), 0);
+            }
+        }
+        assert_eq!(pools.reclaim(2), 2);
+        assert!(pools.pool(ids.of("few")).is_empty());
+        let left = pools.pool(ids.of("many")).take(&CONFIG, address(80), 0, Made::default());
+        assert_eq!(left, Some((3, used(1))));
+        assert_eq!(pools.reclaim(2), 0);
     }
 
     #[test]

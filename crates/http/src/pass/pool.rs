@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
+use weir_engine::capacity;
 use weir_engine::connection::Conn;
 use weir_upstream::{Peer, Pools, Usage};
 
@@ -14,12 +15,17 @@ use crate::request::Request;
 thread_local! {
     static POOLS: RefCell<Pools<Box<Conn>>> = RefCell::default();
     static SWEEPING: Cell<bool> = const { Cell::new(false) };
+    /// Whether a shortage of connections closes kept ones.
+    static GIVES_UP: Cell<bool> = const { Cell::new(false) };
     static CLOSED: Cell<bool> = const { Cell::new(false) };
     static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
 }
 
 /// The interval of sweeps, which close connections that are dead or have been idle for too long.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
+
+/// The most connections that one shortage closes, as of idle clients.
+const RECLAIM_MOST: usize = 32;
 
 /// A kept connection.
 pub(crate) struct Kept {
@@ -72,11 +78,21 @@ pub(crate) fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usag
     sweep_later();
 }
 
+/// From now on, kept connections are closed if the connections of this thread run short: they must
+/// not cost a client an error. Idle clients are registered earlier, so they go first, as in nginx.
+fn give_up_on_shortage() {
+    if !GIVES_UP.replace(true) {
+        let reclaim = || POOLS.with_borrow_mut(|pools| pools.reclaim(RECLAIM_MOST));
+        capacity::on_shortage(reclaim);
+    }
+}
+
 /// Starts the sweeps of this thread, which run while it keeps connections.
 fn sweep_later() {
     if SWEEPING.replace(true) {
         return;
     }
+    give_up_on_shortage();
     weir_engine::event_loop::spawn(async {
         loop {
             weir_engine::timer::sleep(SWEEP_EVERY).await;
