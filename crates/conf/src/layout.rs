@@ -1,7 +1,7 @@
 //! Default paths, in the terms of nginx's `configure` (<https://nginx.org/en/docs/configure.html>).
 //!
-//! The layout is chosen at build time: `WEIR_CONFIGURE` holds the arguments of `configure`; `cargo
-//! xtask install` sets it. The default is the layout of nginx.org's packages, the most common one.
+//! The program gives the arguments of `configure` that it was built with ([`Layout::build_with`]). The
+//! default is the layout of nginx.org's packages, the most common one.
 
 use std::sync::{LazyLock, OnceLock};
 
@@ -34,10 +34,13 @@ const NAMED: [(&str, &str); 3] = [
 ];
 
 /// The layout of this build, or of the nginx that this process stands in for.
-static BUILT: LazyLock<Layout> = LazyLock::new(|| match STAND_IN.get() {
-    Some(arguments) => Layout::of(arguments),
-    None => Layout::of(option_env!("WEIR_CONFIGURE").unwrap_or("--layout=packages")),
+static BUILT: LazyLock<Layout> = LazyLock::new(|| {
+    let arguments = STAND_IN.get().or(CONFIGURE.get());
+    Layout::of(arguments.copied().unwrap_or("--layout=packages"))
 });
+
+/// The arguments of `configure` of this build.
+static CONFIGURE: OnceLock<&'static str> = OnceLock::new();
 
 /// The arguments of `configure` of the nginx that this process stands in for.
 static STAND_IN: OnceLock<&'static str> = OnceLock::new();
@@ -105,6 +108,13 @@ impl Layout {
     /// The layout of this build, or of the nginx that this process stands in for.
     pub fn built() -> &'static Self {
         &BUILT
+    }
+
+    /// Sets the arguments of `configure` of this build. To be called once, before anything asks for
+    /// the layout. They are the program's own constant, so that a build for other paths compiles
+    /// nothing below it anew.
+    pub fn build_with(arguments: &'static str) {
+        let _ = CONFIGURE.set(arguments);
     }
 
     /// Has the process stand in for an nginx with these arguments of `configure`. To be called

@@ -24,8 +24,14 @@ use crate::{
     reference, signals, single, top, upgrade, version,
 };
 
+/// The arguments of nginx's `configure` for this build, which `cargo xtask install` and `package` give.
+const CONFIGURE: Option<&str> = option_env!("WEIR_CONFIGURE");
+
 /// Runs the command line. Returns the exit code unless a server runs.
 pub(crate) fn run() -> i32 {
+    if let Some(arguments) = CONFIGURE {
+        Layout::build_with(arguments);
+    }
     let mut args: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = entrypoint::enter(&mut args) {
         return code;
