@@ -66,19 +66,60 @@ pub(crate) fn build_for(configure: &str, profile: Profile) -> Result<PathBuf, Fa
     Ok(target()?.join(profile.folder()).join("weir"))
 }
 
-/// Builds the server's release with a compiler flag, which build scripts and macros do not get,
-/// optionally for other paths, and returns its path.
-pub(crate) fn build_with(flag: &str, configure: Option<&str>) -> Result<PathBuf, Failure> {
-    let host = host()?;
-    let flags = std::env::var("RUSTFLAGS").unwrap_or_default();
-    let mut command = build_server(Profile::Release);
-    // With an explicit target, flags apply to the server alone.
-    command.args(["--target", &host]).env("RUSTFLAGS", format!("{flags} {flag}"));
-    if let Some(configure) = configure {
-        command.env(CONFIGURE, configure);
+/// A release build of the server that names no folder of this machine, so that the same sources give
+/// the same program in another folder.
+#[derive(Debug, Default)]
+pub(crate) struct Shipped<'a> {
+    /// A compiler flag for the server and its dependencies, but not for build scripts and macros.
+    pub(crate) flag: Option<String>,
+    /// Other paths than those of nginx.org's packages, as arguments of nginx's `configure`.
+    pub(crate) configure: Option<&'a str>,
+    /// A target folder of its own below the usual one. Flags are no part of the names of files, so
+    /// that builds with different flags in one folder would replace each other.
+    pub(crate) folder: &'a str,
+}
+
+impl Shipped<'_> {
+    /// Builds it, and returns the program's path.
+    pub(crate) fn build(&self) -> Result<PathBuf, Failure> {
+        let host = host()?;
+        let target = target()?.join(self.folder);
+        let (mut rust, mut c) = (Vec::new(), Vec::new());
+        for (folder, shown) in places(&target)? {
+            rust.push(format!("--remap-path-prefix={folder}={shown}"));
+            c.push(format!("-ffile-prefix-map={folder}={shown}"));
+        }
+        rust.extend(self.flag.clone());
+        let mut command = build_server(Profile::Release);
+        // With an explicit target, flags apply to the server alone.
+        command.args(["--target", &host]).arg("--target-dir").arg(&target);
+        let given = std::env::var("RUSTFLAGS").unwrap_or_default();
+        let rust: Vec<&str> =
+            given.split_whitespace().chain(rust.iter().map(String::as_str)).collect();
+        command.env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"));
+        let given = std::env::var("CFLAGS").unwrap_or_default();
+        let variable = format!("CFLAGS_{}", host.replace('-', "_"));
+        command.env(variable, format!("{given} {}", c.join(" ")).trim_start());
+        if let Some(configure) = self.configure {
+            command.env(CONFIGURE, configure);
+        }
+        succeed(&mut command)?;
+        Ok(target.join(host).join("release/weir"))
     }
-    succeed(&mut command)?;
-    Ok(target()?.join(host).join("release/weir"))
+}
+
+/// The folders of this machine that a compiler sees, and what it is to write in their place; a later
+/// one that matches is taken before an earlier one.
+fn places(target: &Path) -> Result<[(String, &'static str); 3], Failure> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let home = home.ok_or("neither CARGO_HOME nor HOME is set")?;
+    let text = |path: &Path| path.display().to_string();
+    Ok([
+        (text(&home), "/usr/src/cargo"),
+        (text(root()), "/usr/src/weir"),
+        (text(target), "/usr/src/weir/target"),
+    ])
 }
 
 fn build_server(profile: Profile) -> Command {

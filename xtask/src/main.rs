@@ -40,8 +40,10 @@ usage: cargo xtask CHORE
                             builds the server for the places that nginx's `configure` would be
                             told, or those of an installed nginx, and installs it below DESTDIR;
                             --quick leaves the training out
-  package [--quick|--debug|--binary=PROGRAM] [--into=DIR]
-                            the Debian packages weir and weir-dbgsym, in target/debian;
+  package [--profile=FILE|--quick|--debug|--binary=PROGRAM] [--into=DIR]
+                            the Debian packages weir and weir-dbgsym, in target/debian, and the
+                            profile of the training, with which --profile builds them again;
+                            --twice builds the last commit in two folders and compares the bytes;
                             --check[=WORD] runs the cases of packaging/checks (or those whose names
                             hold WORD) with them, each on a fresh Debian of its own
   bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,

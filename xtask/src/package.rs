@@ -1,6 +1,6 @@
 //! The Debian package: the program for `/etc/weir`, its configuration, unit, log rotation, man pages
 //! and completions, and a second package with its debug symbols. Made by dpkg-deb; the same commit
-//! and program give the same bytes.
+//! and profile give the same bytes in any folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +12,7 @@ use crate::{Failure, cargo, packages, release};
 mod check;
 mod hosts;
 mod tree;
+mod twice;
 
 use tree::Tree;
 
@@ -29,33 +30,74 @@ const REVISION: &str = "1";
 
 const MAINTAINER: &str = "The Weir developers <developers@weir.invalid>";
 
-/// Builds the packages into a folder, by default `TARGET/debian`, or checks them on hosts of their
-/// own.
+/// What a package's program is built from.
+enum Source {
+    /// The release with the profile of a training, this one or a new one.
+    Trained(Option<PathBuf>),
+    /// The release without a training.
+    Quick,
+    /// A build for tests.
+    Debug,
+    Program(PathBuf),
+}
+
+/// Builds the packages into a folder, by default `TARGET/debian`, checks them on hosts of their own,
+/// or builds them twice.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     packages::install(packages::PACKAGE)?;
-    let (mut folder, mut program, mut revision, mut check) = (None, None, REVISION, None);
+    let (mut folder, mut source, mut revision) = (None, Source::Trained(None), REVISION);
+    let (mut check, mut twice) = (None, false);
     for argument in arguments {
         match argument.split_once('=').unwrap_or((argument, "")) {
-            ("--quick", "") => {
-                program = Some(cargo::build_for(CONFIGURE, cargo::Profile::Release)?);
+            ("--quick", "") => source = Source::Quick,
+            ("--debug", "") => source = Source::Debug,
+            ("--binary", path) if !path.is_empty() => source = Source::Program(path.into()),
+            ("--profile", path) if !path.is_empty() => {
+                source = Source::Trained(Some(path.into()));
             }
-            ("--debug", "") => program = Some(cargo::build_for(CONFIGURE, cargo::Profile::Debug)?),
-            ("--binary", path) if !path.is_empty() => program = Some(PathBuf::from(path)),
             ("--revision", text) if !text.is_empty() => revision = text,
             ("--into", path) if !path.is_empty() => folder = Some(PathBuf::from(path)),
             ("--check", word) => check = Some(word),
+            ("--twice", "") => twice = true,
             _ => return Err(format!("\"{argument}\" is not an argument of package")),
         }
     }
-    let program = program.map_or_else(|| release::build_for(CONFIGURE), Ok)?;
+    if twice {
+        return twice::run(&source);
+    }
+    let (program, profile) = source.build()?;
     if let Some(word) = check {
         return check::run(&program, word);
     }
     let folder = folder.map_or_else(|| Ok(cargo::target()?.join("debian")), Ok::<_, Failure>)?;
-    for path in pack(&program, revision, &folder)? {
+    let packages = pack(&program, revision, &folder)?;
+    for path in &packages {
         println!("{}", path.display());
     }
+    if let Some(profile) = profile {
+        let kept = packages[0].with_extension("profdata");
+        release::copy(&profile, &kept)?;
+        println!("{}", kept.display());
+    }
     Ok(())
+}
+
+impl Source {
+    /// Builds the program; returns its path, and the profile of its training.
+    fn build(self) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+        match self {
+            Self::Trained(given) => {
+                let profile = given.map_or_else(release::trained, |file| release::given(&file))?;
+                Ok((release::build_with(&profile, Some(CONFIGURE))?, Some(profile)))
+            }
+            Self::Quick => {
+                let shipped = cargo::Shipped { configure: Some(CONFIGURE), ..Default::default() };
+                Ok((shipped.build()?, None))
+            }
+            Self::Debug => Ok((cargo::build_for(CONFIGURE, cargo::Profile::Debug)?, None)),
+            Self::Program(path) => Ok((path, None)),
+        }
+    }
 }
 
 /// Packs a program, and returns the paths of `weir` and `weir-dbgsym`.

@@ -14,23 +14,31 @@ pub(crate) fn run() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Builds the release and returns its path. The training is skipped if neither sources nor training
-/// have changed.
+/// Builds the release and returns its path.
 pub(crate) fn build() -> Result<PathBuf, Failure> {
-    build_trained(None)
+    build_with(&trained()?, None)
 }
 
 /// Builds the release for other paths than those of nginx.org's packages. They do not affect the
 /// training, which all layouts share.
 pub(crate) fn build_for(configure: &str) -> Result<PathBuf, Failure> {
-    build_trained(Some(configure))
+    build_with(&trained()?, Some(configure))
 }
 
-fn build_trained(configure: Option<&str>) -> Result<PathBuf, Failure> {
+/// Builds the release with the profile of a training.
+pub(crate) fn build_with(profile: &Path, configure: Option<&str>) -> Result<PathBuf, Failure> {
+    let flag = Some(format!("-Cprofile-use={}", profile.display()));
+    cargo::Shipped { flag, configure, folder: "" }.build()
+}
+
+/// The profile of a training. It is skipped if neither sources nor training have changed since the
+/// last one.
+pub(crate) fn trained() -> Result<PathBuf, Failure> {
     let merge = profile_merger()?;
     let folder = cargo::target()?.join("training");
     let seen = folder.join("seen");
-    let watched = cargo::build_with(&format!("-Cprofile-generate={}", seen.display()), None)?;
+    let flag = Some(format!("-Cprofile-generate={}", seen.display()));
+    let watched = cargo::Shipped { flag, configure: None, folder: "watched" }.build()?;
     // Cargo does not check the profile's content, so each profile has its own name.
     let profile = folder.join(format!("{:016x}.profdata", fingerprint(&watched)?));
     if !profile.is_file() {
@@ -41,7 +49,26 @@ fn build_trained(configure: Option<&str>) -> Result<PathBuf, Failure> {
             Command::new(merge).args(["merge", "--sparse", "-o"]).args([&profile, &seen]),
         )?;
     }
-    cargo::build_with(&format!("-Cprofile-use={}", profile.display()), configure)
+    Ok(profile)
+}
+
+/// A copy of a profile from another training, named after its content.
+pub(crate) fn given(file: &Path) -> Result<PathBuf, Failure> {
+    let content = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    let folder = cargo::target()?.join("profiles");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let profile = folder.join(format!("{:016x}.profdata", hasher.finish()));
+    copy(file, &profile)?;
+    Ok(profile)
+}
+
+/// Copies a file.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    let copied = std::fs::copy(from, to);
+    copied.map_err(|error| format!("{}: {error}", to.display()))?;
+    Ok(())
 }
 
 /// The compiler's tool that merges profiles of several processes; rustup installs it if missing.
