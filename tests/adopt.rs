@@ -143,3 +143,72 @@ weir adopt --back
         assert!(told.contains(expected), "{expected}:\n{told}");
     }
 }
+
+/// A master takes part in one handover at a time: the next one waits, or says what it waits for.
+#[test]
+fn a_handover_waits_for_the_one_before() {
+    let Some(told) = on_a_host(
+        r#"
+slow='location = /slow { proxy_pass http://127.0.0.1:81; }'
+conf "$slow"
+nginx -s reload 2>/dev/null
+# A server that answers when it is told to.
+python3 -c '
+import os, socket
+listener = socket.create_server(("127.0.0.1", 81))
+open("/run/listens", "w").close()
+while True:
+    peer, _ = listener.accept()
+    peer.recv(9999)
+    open("/run/asked", "w").close()
+    os.mkfifo("/run/answer")
+    open("/run/answer").read()
+    peer.sendall(b"HTTP/1.0 200 OK\r\n\r\nanswered\n")
+    peer.close()
+' &
+server=$!
+until [ -e /run/listens ]; do :; done
+slow() {
+    rm -f /run/asked /run/answer
+    curl -sS --fail http://127.0.0.1/slow &
+    client=$!
+    until [ -p /run/answer ]; do :; done
+}
+answer() { echo > /run/answer; wait $client; }
+
+weir adopt
+slow
+old=$(cat /run/nginx.pid)
+kill -USR2 "$old"
+until [ -s /run/nginx.pid ] && [ "$(cat /run/nginx.pid)" != "$old" ]; do :; done
+kill -QUIT "$old"
+weir adopt --back --dry-run
+weir adopt --back --wait=0 2>&1 || echo "did not wait"
+echo "now $(version)"
+(until grep -q 'is waited for' /run/back 2>/dev/null; do :; done; echo > /run/answer) &
+weir adopt --back | tee /run/back
+wait $client
+echo "now $(version)"
+# While the pid file is away.
+mv /run/nginx.pid /run/nginx.pid.oldbin
+weir adopt 2>&1 || echo "not in between"
+mv /run/nginx.pid.oldbin /run/nginx.pid
+kill $server
+conf ''
+"#,
+    ) else {
+        return;
+    };
+    let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
+    assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
+    for expected in [
+        "is waited for",
+        "part in one handover at a time: wait for its end, or end it by",
+        "did not wait",
+        "answered",
+        "hands over to another one just now",
+        "not in between",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+}

@@ -144,15 +144,16 @@ fn adopt(wanted: &Wanted) -> Result<(), Reason> {
     ));
     say_line(format_args!("  {} leads to {}", nginx.program.display(), weir.display()));
     match master {
-        Some(pid) => {
-            say_line(format_args!("  nginx's master process {pid} hands its sockets over and ends"))
-        }
+        Some(pid) => say_handover(&nginx, "nginx", pid),
         None => say_line("  nginx is not running: its unit starts Weir from now on"),
     }
     if wanted.dry_run {
         return Ok(());
     }
     needs_root()?;
+    if let Some(pid) = master {
+        handover::wait_for_predecessor(&nginx, pid, wanted.wait)?;
+    }
     let record = Record::of(&nginx, program::kept(&nginx.program));
     program::take(&record, &weir)?;
     let taken = match master {
@@ -187,15 +188,16 @@ fn give_back(wanted: &Wanted) -> Result<(), Reason> {
     say_line("To do:");
     say_line(format_args!("  {} is nginx again", record.program.display()));
     match master {
-        Some(pid) => {
-            say_line(format_args!("  Weir's master process {pid} hands its sockets over and ends"))
-        }
+        Some(pid) => say_handover(&kept, "Weir", pid),
         None => say_line("  Weir is not running: the unit starts nginx from now on"),
     }
     if wanted.dry_run {
         return Ok(());
     }
     needs_root()?;
+    if let Some(pid) = master {
+        handover::wait_for_predecessor(&kept, pid, wanted.wait)?;
+    }
     program::give_back(&record)?;
     let given = match master {
         None => Ok(()),
@@ -207,6 +209,14 @@ fn give_back(wanted: &Wanted) -> Result<(), Reason> {
     }
     say_line("Done.");
     Ok(())
+}
+
+/// Says what becomes of the running master.
+fn say_handover(nginx: &Nginx, name: &str, master: u32) {
+    if let Some(pid) = handover::predecessor(nginx, master) {
+        say_line(format_args!("  process {pid}, whose place {master} has taken, is waited for"));
+    }
+    say_line(format_args!("  {name}'s master process {master} hands its sockets over and ends"));
 }
 
 /// Tells what differs, which stops the command unless it is to go on anyway.

@@ -22,6 +22,30 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long the new master has to stay before it is trusted.
 const TRIAL: Duration = Duration::from_millis(500);
 
+/// The process whose place a master has taken in an upgrade, while it still has requests. Until its
+/// end the master ignores USR2: it takes part in one handover at a time.
+pub(super) fn predecessor(nginx: &Nginx, master: u32) -> Option<u32> {
+    let pid = read_pid(&pid_file::old_name(&nginx.pid_file()))?;
+    (pid != master && is_alive(pid) && children(pid).contains(&master)).then_some(pid)
+}
+
+/// Waits for the end of the process whose place the master has taken.
+pub(super) fn wait_for_predecessor(
+    nginx: &Nginx,
+    master: u32,
+    wait: Duration,
+) -> Result<(), Reason> {
+    let Some(pid) = predecessor(nginx, master) else { return Ok(()) };
+    let ended = until(wait, || predecessor(nginx, master).is_none().then_some(()));
+    ended.ok_or_else(|| {
+        Reason(format!(
+            "process {pid}, whose place process {master} has taken, still runs, and a master takes \
+             part in one handover at a time: wait for its end, or end it by \"kill -QUIT {pid}\" \
+             (at once by \"kill -TERM {pid}\"). Nothing has changed"
+        ))
+    })
+}
+
 /// Replaces the master by the program that now has its path. On failure the old one serves on.
 pub(super) fn run(nginx: &Nginx, old: u32, new: &Path, wait: Duration) -> Result<(), Reason> {
     let file = nginx.pid_file();

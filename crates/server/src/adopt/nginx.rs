@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use super::Reason;
 use super::record::Record;
+use crate::pid_file;
 
 /// The beginning of a master's command line in `ps`.
 const TITLES: [&str; 2] = ["nginx: master process ", "weir: master process "];
@@ -92,7 +93,20 @@ impl Nginx {
 
     /// The running master of this program, if there is one.
     pub(super) fn master(&self) -> Result<Option<u32>, Reason> {
-        let Some(pid) = read_pid(&self.pid_file()) else { return Ok(None) };
+        let file = self.pid_file();
+        let Some(pid) = read_pid(&file) else {
+            let old = pid_file::old_name(&file);
+            return match read_pid(&old).filter(|pid| !words_of(*pid).is_empty()) {
+                None => Ok(None),
+                Some(pid) => Err(format!(
+                    "process {pid} of {} hands over to another one just now: try again when {} is \
+                     there",
+                    old.display(),
+                    file.display()
+                )
+                .into()),
+            };
+        };
         let words = words_of(pid);
         let Some(called) = words.first() else { return Ok(None) };
         if !Path::new(called).is_absolute() {
