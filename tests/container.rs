@@ -421,3 +421,50 @@ fn the_page_names_what_the_image_has() {
     assert!(Path::new(SOURCE).join("layout.sh").is_file());
     assert_eq!(argument("EXPOSE"), "8080");
 }
+
+/// The signals of nginx, as first process: only the end of that process ends the container.
+#[test]
+fn the_first_process_has_the_signals_of_nginx() {
+    let run = Run { command: Some(&["/usr/sbin/nginx", "-g", "daemon off;"]), ..Run::default() };
+    let Some(mut container) = run.start() else { return };
+    container.wait_said("start worker process");
+    let serves = |container: &Container| {
+        assert!(container.get("http://127.0.0.1:8080/").contains("Weir serves"));
+    };
+    let worker = |container: &Container| {
+        until_some("the worker", || children(container.first()).first().copied())
+    };
+    serves(&container);
+    let first = worker(&container);
+    container.signal(Signal::HUP);
+    container.wait_said("(SIGHUP) received, reconfiguring");
+    container.signal(Signal::USR1);
+    container.wait_said("(SIGUSR1) received, reopening logs");
+    serves(&container);
+    // It also comes from a terminal that changes its size.
+    container.signal(Signal::WINCH);
+    container.wait_said("(SIGWINCH) received");
+    serves(&container);
+    assert_eq!(worker(&container), first, "no signal has cost the worker");
+
+    // The binary of the image is the same one: another process takes over beside the first.
+    container.signal(Signal::USR2);
+    container.wait_said("(SIGUSR2) received, changing binary");
+    container.wait_said("using inherited sockets from");
+    let pid = |container: &Container, name: &str| {
+        show(&container.exec(&["cat", name])).trim().parse::<u32>().ok()
+    };
+    let second = until_some("the pid file of the second master", || {
+        pid(&container, "/run/nginx.pid").filter(|pid| *pid != 1)
+    });
+    assert_eq!(pid(&container, "/run/nginx.pid.oldbin"), Some(1));
+    serves(&container);
+    let output = container.exec(&["nginx", "-s", "quit"]);
+    assert!(output.status.success(), "{}", show(&output));
+    until("the pid file of the first master", || pid(&container, "/run/nginx.pid") == Some(1));
+    serves(&container);
+    assert!(!container.said().contains(&format!("process {second} exited on signal")));
+
+    container.signal(Signal::QUIT);
+    assert_eq!(container.end().code(), Some(0));
+}

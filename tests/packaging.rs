@@ -56,6 +56,7 @@ fn the_page_names_the_packages_paths() {
         include_str!("../xtask/src/package.rs"),
         include_str!("../packaging/debian/nginx.conf"),
         include_str!("../packaging/debian/default"),
+        include_str!("../packaging/debian/postrm"),
     ]
     .concat();
     let quoted = page.split('`').skip(1).step_by(2);

@@ -1,28 +1,11 @@
 # Certificates by certbot, from a local authority: in a folder that Weir serves, renewed with a hook
 # that reloads Weir, and by the plugin for nginx on a host that Weir has adopted.
 
-cd /tmp
-openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=localhost \
-    -addext subjectAltName=DNS:localhost 2>/dev/null
-cat > pebble.json <<END
-{"pebble": {"listenAddress": "127.0.0.1:14000", "managementListenAddress": "127.0.0.1:15000",
- "certificate": "/tmp/ca.pem", "privateKey": "/tmp/ca.key", "httpPort": 80, "tlsPort": 443}}
-END
-echo '127.0.0.1 localhost a.test b.test' > /etc/hosts
-PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0 pebble -config pebble.json > pebble.log 2>&1 &
-has_begun() {
-    curl -sf --cacert ca.pem https://localhost:14000/dir > /dev/null
-}
-within has_begun
+. /checks/authority.bash
+begin_authority a.test b.test
 order() {
     REQUESTS_CA_BUNDLE=/tmp/ca.pem timeout 300 certbot "$@" --non-interactive \
         --server https://localhost:14000/dir
-}
-
-# The serial number of the certificate that is served for a name.
-serial() {
-    openssl s_client -connect 127.0.0.1:443 -servername "$1" < /dev/null 2>/dev/null |
-        openssl x509 -noout -serial
 }
 
 dpkg -i $old
@@ -41,9 +24,6 @@ weir -s reload
 within serial a.test
 first=$(serial a.test)
 order renew --no-random-sleep-on-renew --force-renewal --deploy-hook "weir -s reload"
-is_new() {
-    [ -n "$(serial "$1")" ] && [ "$(serial "$1")" != "$first" ]
-}
 within is_new a.test
 weir -s quit
 within has_ended weir

@@ -45,7 +45,8 @@ usage: cargo xtask CHORE
                             profile of the training, with which --profile builds them again;
                             --twice builds the last commit in two folders and compares the bytes;
                             --check[=WORD] runs the cases of packaging/checks (or those whose names
-                            hold WORD) with them, each on a fresh Debian of its own
+                            hold WORD) with them, each on a fresh Debian of its own; --acme.sh=DIR
+                            is a checkout of acmesh-official/acme.sh for one of them
   bench [ROUNDS] [WORKLOAD]..  Weir against nginx, HAProxy and Pingora: CPU, throughput, latency,
                             memory; --list names the workloads, --quick is for trying out,
                             --save appends the table to bench/RESULTS.md

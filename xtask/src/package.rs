@@ -46,7 +46,7 @@ enum Source {
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     packages::install(packages::PACKAGE)?;
     let (mut folder, mut source, mut revision) = (None, Source::Trained(None), REVISION);
-    let (mut check, mut twice) = (None, false);
+    let (mut check, mut twice, mut acme) = (None, false, None);
     for argument in arguments {
         match argument.split_once('=').unwrap_or((argument, "")) {
             ("--quick", "") => source = Source::Quick,
@@ -58,6 +58,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
             ("--revision", text) if !text.is_empty() => revision = text,
             ("--into", path) if !path.is_empty() => folder = Some(PathBuf::from(path)),
             ("--check", word) => check = Some(word),
+            ("--acme.sh", path) if !path.is_empty() => acme = Some(PathBuf::from(path)),
             ("--twice", "") => twice = true,
             _ => return Err(format!("\"{argument}\" is not an argument of package")),
         }
@@ -67,7 +68,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
     }
     let (program, profile) = source.build()?;
     if let Some(word) = check {
-        return check::run(&program, word);
+        return check::run(&program, word, acme.as_deref());
     }
     let folder = folder.map_or_else(|| Ok(cargo::target()?.join("debian")), Ok::<_, Failure>)?;
     let packages = pack(&program, revision, &folder)?;
@@ -170,7 +171,7 @@ impl Packages<'_> {
             ),
             0o644,
         )?;
-        for script in ["postinst", "prerm", "postrm"] {
+        for script in ["preinst", "postinst", "prerm", "postrm"] {
             tree.control(script, &text(&debian(script)?), 0o755)?;
         }
         tree.finish_control()?;
@@ -194,6 +195,7 @@ impl Packages<'_> {
             Ok(file.replace("@LOGS@", "/var/log/weir").into_bytes())
         };
         tree.conf_file("etc/logrotate.d/weir", &filled("logrotate")?)?;
+        tree.conf_file("etc/apparmor.d/weir", &filled("apparmor")?)?;
         tree.file("lib/systemd/system/weir.service", &filled("weir.service")?)?;
         tree.program("usr/libexec/weir/upgrade", &debian("upgrade")?)?;
         tree.file("usr/share/weir/html/index.html", &debian("index.html")?)

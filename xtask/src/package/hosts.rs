@@ -11,7 +11,7 @@ use super::said;
 
 /// What a host with nginx has besides a minimal Debian.
 const BESIDE: &str = "nginx certbot python3-certbot-nginx pebble logrotate curl systemd \
-    openssl";
+    openssl apparmor strace gdb binutils";
 
 /// Makes the files of a host with more packages: `$1` is the folder, `$2` the packages. Nothing is
 /// started while they are installed.
@@ -30,7 +30,7 @@ chroot root apt-get -q update
 chroot root apt-get -q -y install --no-install-recommends $2
 chroot root apt-get clean
 rm -rf root/usr/sbin/policy-rc.d root/var/lib/apt/lists/*
-touch full.done
+printf %s "$2" > full.done
 "#;
 
 /// A host: `$1` are the folders with its files, `$2` a folder for what it changes, `$3` the packages,
@@ -72,11 +72,13 @@ impl Hosts {
             cargo::succeed(command.arg(folder.join("plain")).arg(mirror))?;
             std::fs::write(folder.join("plain.done"), "").map_err(told)?;
         }
-        if !folder.join("full.done").exists() {
-            let mut command = Command::new("unshare");
-            command.args(["--mount", "--pid", "--fork", "sh", "-c", ADD, "sh"]);
-            cargo::succeed(command.arg(&folder).arg(BESIDE))?;
+        // Made anew when other packages are wanted.
+        if std::fs::read_to_string(folder.join("full.done")).is_ok_and(|with| with == BESIDE) {
+            return Ok(Self { folder });
         }
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "sh", "-c", ADD, "sh"]);
+        cargo::succeed(command.arg(&folder).arg(BESIDE))?;
         Ok(Self { folder })
     }
 
