@@ -56,3 +56,38 @@ is_served || fail "with space again"
 dpkg -P weir
 within has_ended weir
 [ ! -e /etc/weir ] && [ ! -e /var/log/weir ] && [ ! -e /var/lib/weir ] || fail "something is left"
+
+# What was there before: a folder of the administrator, with a faulty configuration. It is theirs, and
+# the package comes after it.
+mkdir -p /etc/weir/sites-enabled
+echo 'not a configuration' > /etc/weir/nginx.conf
+ln -s /nowhere /etc/weir/sites-enabled/default
+dpkg -i --force-confold $old
+expect 'not a configuration' < /etc/weir/nginx.conf
+/usr/sbin/weir && fail "it serves a faulty configuration"
+dpkg -i --force-confold $new
+dpkg -s weir | expect "install ok installed"
+dpkg -P weir
+[ ! -e /etc/weir ] || fail "something is left of it"
+
+# A full disk after everything is unpacked: dpkg says so, and goes on when there is space.
+dpkg --unpack $old
+mount -t tmpfs -o size=4k,nr_inodes=2 full /etc/weir/sites-enabled
+touch /etc/weir/sites-enabled/.filled
+dpkg --configure weir && fail "it was to find no space"
+dpkg -s weir | expect "half-configured"
+umount /etc/weir/sites-enabled
+dpkg --configure weir
+dpkg -s weir | expect "install ok installed"
+/usr/sbin/weir
+is_served || fail "with space again, after a start"
+
+# Once more, by hand: nothing changes, nothing stops.
+first=$(cat /run/weir.pid)
+rm /etc/weir/sites-enabled/default
+dpkg-reconfigure weir 2>/dev/null || /var/lib/dpkg/info/weir.postinst configure "$(dpkg-query -f '${Version}' -W weir)"
+[ ! -e /etc/weir/sites-enabled/default ] || fail "the site that was removed is back"
+within test ! -e "/proc/$first"
+within test -s /run/weir.pid
+dpkg -P weir
+within has_ended weir

@@ -104,8 +104,20 @@ impl Shipped<'_> {
             command.env(CONFIGURE, configure);
         }
         succeed(&mut command)?;
-        Ok(target.join(host).join("release/weir"))
+        let program = target.join(host).join("release/weir");
+        let told = |error| format!("{}: {error}", program.display());
+        let content = std::fs::read(&program).map_err(told)?;
+        let named = places(&target)?.into_iter().map(|(folder, _)| folder);
+        match named.into_iter().find(|folder| holds(&content, folder.as_bytes())) {
+            None => Ok(program),
+            Some(folder) => Err(format!("{} names {folder}", program.display())),
+        }
     }
+}
+
+/// Whether bytes hold others.
+fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// The folders of this machine that a compiler sees, and what it is to write in their place; a later

@@ -11,7 +11,8 @@ use super::said;
 
 /// What a host with nginx has besides a minimal Debian.
 const BESIDE: &str = "nginx certbot python3-certbot-nginx pebble logrotate curl systemd \
-    openssl apparmor strace gdb binutils";
+    openssl apparmor strace gdb binutils unattended-upgrades libnginx-mod-http-echo \
+    libnginx-mod-http-subs-filter libnginx-mod-stream";
 
 /// Makes the files of a host with more packages: `$1` is the folder, `$2` the packages. Nothing is
 /// started while they are installed.
@@ -29,6 +30,8 @@ export DEBIAN_FRONTEND=noninteractive
 chroot root apt-get -q update
 chroot root apt-get -q -y install --no-install-recommends $2
 chroot root apt-get clean
+# Modules of nginx are for the case that wants them.
+rm -f root/etc/nginx/modules-enabled/*
 rm -rf root/usr/sbin/policy-rc.d root/var/lib/apt/lists/*
 printf %s "$2" > full.done
 "#;

@@ -44,7 +44,22 @@ pub(super) fn run(source: &Source) -> Result<(), Failure> {
         std::fs::remove_dir_all(&clone).map_err(|error| format!("{}: {error}", clone.display()))?;
         made.push(packages);
     }
-    compare(&made[0], &made[1])
+    compare(&made[0], &made[1]).map_err(|failure| match keep(&made) {
+        Ok(folder) => format!("{failure}; both are in {}", folder.display()),
+        Err(error) => format!("{failure}; {error}"),
+    })
+}
+
+/// Keeps packages that differ, for a look at them.
+fn keep(made: &[PathBuf]) -> Result<PathBuf, Failure> {
+    let folder = cargo::target()?.join("twice");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for (number, made) in made.iter().enumerate() {
+        let place = folder.join(number.to_string());
+        cargo::succeed(Command::new("cp").arg("-r").arg(made).arg(&place))?;
+    }
+    Ok(folder)
 }
 
 /// Requires the same packages in two folders.
