@@ -1,5 +1,5 @@
-# Whether a profile of AppArmor allows what a program was seen doing: `apparmor.py PROFILE TRACE`. The
-# profile is as `apparmor_parser -p` prints it, with all that it includes; the trace is that of
+# Whether a profile of AppArmor allows what a program was seen doing: `apparmor.py PROFILE TRACE`.
+# The profile is as `apparmor_parser -p` prints it, with all that it includes; the trace is that of
 # `strace -f -e trace=%file,connect,bind`. What is not allowed is printed.
 
 import os
@@ -16,7 +16,8 @@ def regex_of(pattern):
         depth += {"{": 1, "}": -1}.get(word, 0)
         is_plain = word == "," and depth == 0
         is_class = word.startswith("[") and len(word) > 1
-        out.append(re.escape(word) if is_plain else known.get(word, word if is_class else re.escape(word)))
+        literal = word if is_class else re.escape(word)
+        out.append(literal if is_plain else known.get(word, literal))
     return re.compile("".join(out) + r"\Z")
 
 
@@ -30,7 +31,8 @@ def rules_of(text):
             variables.setdefault(found[1], []).extend(value.strip('"') for value in values)
         if found := re.match(r'(?:owner\s+)?"?([/@][^\s"]*)"?\s+([a-zA-Z]+)(?:\s*->.*)?,$', line):
             rules.append((found[1], set(found[2])))
-    return [(regex_of(path), rights) for rule, rights in rules for path in expanded(rule, variables)]
+    paths = [(path, rights) for rule, rights in rules for path in expanded(rule, variables)]
+    return [(regex_of(path), rights) for path, rights in paths]
 
 
 def expanded(path, variables):
@@ -43,7 +45,8 @@ def expanded(path, variables):
 
 
 # The right that a call needs to its last path.
-CHANGES = "mkdir mkdirat unlink unlinkat rmdir chmod fchmodat chown fchownat lchown truncate mknod mknodat symlink symlinkat"
+CHANGES = """mkdir mkdirat unlink unlinkat rmdir chmod fchmodat chown fchownat lchown truncate mknod
+    mknodat symlink symlinkat""".split()
 
 
 def needs(line):
@@ -59,7 +62,7 @@ def needs(line):
         return [(paths[0], ("r" if reads else "") + ("w" if writes else ""))]
     if call == "execve":
         return [(paths[0], "x")]
-    if call in CHANGES.split() and paths:
+    if call in CHANGES and paths:
         return [(paths[-1], "w")]
     if call.startswith("rename"):
         return [(path, "w") for path in paths]
@@ -72,7 +75,7 @@ def needs(line):
 
 
 def resolved(path):
-    # Of its own last part, only where it leads to: what is there may be gone.
+    """The path without links, as the kernel asks for it."""
     path = re.sub(r"^/proc/(self|thread-self)\b", "/proc/1", path)
     return path if path.startswith("/proc/") else os.path.realpath(path)
 
@@ -82,7 +85,9 @@ with open(sys.argv[1]) as file:
 asked = set()
 with open(sys.argv[2], errors="replace") as file:
     for line in file:
-        asked.update((resolved(path), right) for path, rights in needs(line) if path.startswith("/") for right in rights)
+        for path, rights in needs(line):
+            if path.startswith("/"):
+                asked.update((resolved(path), right) for right in rights)
 refused = [(path, right) for path, right in sorted(asked)
            if not any(right in rights and (pattern.match(path) or pattern.match(path + "/"))
                       for pattern, rights in rules)]

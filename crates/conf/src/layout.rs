@@ -1,7 +1,7 @@
 //! Default paths, in the terms of nginx's `configure` (<https://nginx.org/en/docs/configure.html>).
 //!
-//! The program gives the arguments of `configure` that it was built with ([`Layout::build_with`]). The
-//! default is the layout of nginx.org's packages, the most common one.
+//! The program gives the arguments of `configure` that it was built with ([`Layout::build_with`]).
+//! The default is the layout of nginx.org's packages, the most common one.
 
 use std::sync::{LazyLock, OnceLock};
 
