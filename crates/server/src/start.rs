@@ -24,7 +24,7 @@ use crate::{
     reference, signals, single, top, upgrade, version,
 };
 
-/// The arguments of nginx's `configure` for this build, which `cargo xtask install` and `package` give.
+/// The arguments of nginx's `configure` for this build, from `cargo xtask install` or `package`.
 const CONFIGURE: Option<&str> = option_env!("WEIR_CONFIGURE");
 
 /// Runs the command line. Returns the exit code unless a server runs.
