@@ -29,15 +29,14 @@ impl Trace {
     fn begin(request: &Request, extract: bool) -> Self {
         let parent = extract.then(|| received(request)).flatten();
         let state = if parent.is_some() { received_state(request) } else { Vec::new() };
-        let trace = parent.map_or_else(id, |parent| parent.trace);
-        let span = std::iter::repeat_with(|| u64::from_ne_bytes(unguessable()));
-        let span = span.into_iter().find(|&span| span != 0).unwrap_or(1);
+        // Of one call.
+        let random: [u8; 24] = unguessable();
+        let (of_trace, of_span) = random.split_at(16);
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, &byte| sum << 8 | u128::from(byte));
+        let trace = parent.map_or(number(of_trace).max(1), |parent| parent.trace);
+        let span = (number(of_span) as u64).max(1);
         Self { own: TraceParent { trace, span, sampled: false }, parent, state }
     }
-}
-
-fn id() -> u128 {
-    u128::from_ne_bytes(unguessable()).max(1)
 }
 
 impl Request {

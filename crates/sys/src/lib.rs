@@ -15,6 +15,7 @@ pub mod own_sockets;
 pub mod part;
 pub mod pass_fd;
 pub mod process;
+pub mod random;
 pub mod ring;
 pub mod shared_memory;
 pub mod signal;
