@@ -153,7 +153,8 @@ impl ZoneCounters {
         let bucket = latency::bucket(took);
         let (received, sent) = ((RECEIVED, received), (SENT, sent));
         let time = [(TIME + bucket, 1), (TIME + latency::BUCKETS, took.0)];
-        self.counts.add_marked([first, received, sent, (last, 1), time[0], time[1]], 1 << bucket)
+        let amounts = [first, received, sent, (last, 1), time[0], time[1]];
+        self.counts.add_marked::<COUNTERS, _>(amounts, 1 << bucket)
     }
 }
 

@@ -125,7 +125,7 @@ impl Counters {
             (HEADER_TIME + latency::bucket(header), 1),
             (HEADER_TIME + latency::BUCKETS, header.0),
         ];
-        self.0.add_marked(amounts, 1 << bucket)
+        self.0.add_marked::<COUNTERS, _>(amounts, 1 << bucket)
     }
 
     pub(crate) fn keep_exemplar(&self, id: &str, took: Micros) {

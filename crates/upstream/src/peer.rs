@@ -432,14 +432,13 @@ pub(crate) fn average(into: &AtomicU64, sample: u64) {
     if old == sample {
         return;
     }
-    let new = if old == 0 { sample } else { mean(sample.cast_signed(), old.cast_signed()) };
+    let new = if old == 0 { sample } else { mean(sample, old) };
     into.store(new, Relaxed);
 }
 
-/// Signed numbers, because converting them takes the processor a single instruction.
-fn mean(sample: i64, old: i64) -> u64 {
-    let mean = (0.5 + sample as f64 * 0.05 + old as f64 * 0.95) as i64;
-    mean.cast_unsigned()
+/// Times stay far below the numbers that overflow.
+fn mean(sample: u64, old: u64) -> u64 {
+    sample.wrapping_add(old.wrapping_mul(19)).wrapping_add(10) / 20
 }
 
 /// The MD5 of bytes as 32 lower-case hex digits.
@@ -474,5 +473,10 @@ mod tests {
         assert_eq!(average_of.load(Relaxed), 100);
         average(&average_of, 200);
         assert_eq!(average_of.load(Relaxed), 105);
+        // Each rounds to the nearest, 94.5 to 95.
+        for (sample, expected) in [(0, 100), (0, 95), (95, 95), (85, 95), (84, 94)] {
+            average(&average_of, sample);
+            assert_eq!(average_of.load(Relaxed), expected);
+        }
     }
 }

@@ -5,9 +5,9 @@
 //! somebody can ask for the figures ([`measure_turns`]), since a measured one costs a look at the
 //! clock.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::tasks::Tasks;
@@ -32,9 +32,10 @@ pub fn measure_turns() {
     MEASURES.store(true, Relaxed);
 }
 
-/// The figures of a loop, from its first measured turn on.
+/// The figures of a loop, from its first measured turn on. They stay in memory with the loop of
+/// the thread.
 #[derive(Debug, Default)]
-pub(super) struct Measuring(RefCell<Option<Arc<Measured>>>);
+pub(super) struct Measuring(Cell<Option<&'static Measured>>);
 
 impl Measuring {
     /// Notes the turn that ends now, and what the loop has.
@@ -48,14 +49,22 @@ impl Measuring {
     /// Out of line, so that the loop is compiled as if it were not measured.
     #[inline(never)]
     fn note(&self, tasks: &Tasks, timers: &Timers) {
-        let measured = &mut *self.0.borrow_mut();
-        let measured = measured.get_or_insert_with(Measured::begin);
+        let measured = self.0.get().unwrap_or_else(|| self.begin());
         measured.turn(clock::now(), clock::precise(), tasks.live(), timers.live());
+    }
+
+    #[cold]
+    fn begin(&self) -> &'static Measured {
+        let new = Measured::begin();
+        self.0.set(Some(new));
+        new
     }
 
     /// Forgets the figures, with the loop that closes.
     pub(super) fn close(&self) {
-        self.0.take();
+        if let Some(measured) = self.0.take() {
+            open_loops().retain(|known| !std::ptr::eq(*known, measured));
+        }
     }
 }
 
@@ -77,7 +86,12 @@ pub(crate) struct Measured {
     period: AtomicU64,
 }
 
-static LOOPS: Mutex<Vec<Weak<Measured>>> = Mutex::new(Vec::new());
+/// Those of all open loops that are measured.
+static LOOPS: Mutex<Vec<&'static Measured>> = Mutex::new(Vec::new());
+
+fn open_loops() -> MutexGuard<'static, Vec<&'static Measured>> {
+    LOOPS.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The figures of a loop at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,16 +114,14 @@ pub struct LoopView {
 
 /// The figures of all loops of the process that are open and measured.
 pub fn loops() -> Vec<LoopView> {
-    let loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
-    loops.iter().filter_map(Weak::upgrade).map(|one| one.view()).collect()
+    open_loops().iter().map(|one| one.view()).collect()
 }
 
 impl Measured {
     /// Figures of a loop of this thread that begins now.
-    #[cold]
-    fn begin() -> Arc<Self> {
+    fn begin() -> &'static Self {
         let began = clock::precise();
-        let new = Arc::new(Self {
+        let new = Box::leak(Box::new(Self {
             thread: std::thread::current().name().unwrap_or_default().to_owned(),
             began,
             turns: Default::default(),
@@ -119,10 +131,8 @@ impl Measured {
             tasks: AtomicU64::new(0),
             timers: AtomicU64::new(0),
             period: AtomicU64::new((began + PERIOD).nanos()),
-        });
-        let mut loops = LOOPS.lock().unwrap_or_else(PoisonError::into_inner);
-        loops.retain(|known| known.strong_count() > 0);
-        loops.push(Arc::downgrade(&new));
+        }));
+        open_loops().push(new);
         new
     }
 
@@ -213,6 +223,9 @@ mod tests {
         assert_eq!((longest(61_002), longest(91_002)), (1, 0));
         figures.turn(at(62_000), at(62_002), 0, 0);
         assert_eq!((longest(62_003), longest(92_001)), (2, 2));
-        assert!(loops().iter().any(|known| *known.thread == *figures.thread));
+        let is_open = || open_loops().iter().any(|known| std::ptr::eq(*known, figures));
+        assert!(is_open() && loops().iter().any(|known| *known.thread == *figures.thread));
+        Measuring(Cell::new(Some(figures))).close();
+        assert!(!is_open());
     }
 }

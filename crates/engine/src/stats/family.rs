@@ -138,14 +138,21 @@ impl Key {
         self.with_block(|block| add(block, amounts));
     }
 
-    /// As [`Key::add`]. Returns whether one of these marks was set, of which there are 64; they are
-    /// cleared.
+    /// As [`Key::add`], to a family of which the caller tells the number of counters, so that
+    /// known places need no comparison with it. Returns whether one of these marks was set, of
+    /// which there are 64; they are cleared.
     #[inline]
-    pub fn add_marked<const N: usize>(&self, amounts: [(usize, u64); N], marks: u64) -> bool {
-        let counters = self.0.family.counters;
+    pub fn add_marked<const COUNTERS: usize, const N: usize>(
+        &self,
+        amounts: [(usize, u64); N],
+        marks: u64,
+    ) -> bool {
+        debug_assert_eq!(COUNTERS, self.0.family.counters, "the family's number of counters");
         let hit = self.with_block(|block| {
+            let Some((block, [set, ..])) = block.split_first_chunk::<COUNTERS>() else {
+                return false;
+            };
             add(block, amounts);
-            let Some(set) = block.get(counters) else { return false };
             let all = set.load(Relaxed);
             let is_hit = all & marks != 0;
             if is_hit {
@@ -389,13 +396,13 @@ mod tests {
         let counts = move || {
             key.add([(0, 1)]);
             key.mark();
-            let hits = [1, 1, 2, 3].map(|marks| key.add_marked([(1, 1)], marks));
+            let hits = [1, 1, 2, 3].map(|marks| key.add_marked::<2, 1>([(1, 1)], marks));
             assert_eq!(hits, [true, false, true, false]);
         };
         counts();
-        assert!(!other.add_marked([(1, 1)], 3));
+        assert!(!other.add_marked::<2, 1>([(1, 1)], 3));
         std::thread::spawn(counts).join().unwrap();
-        assert!(other.add_marked([(1, 1)], 4), "a mark that no one has asked for stays");
+        assert!(other.add_marked::<2, 1>([(1, 1)], 4), "a mark that no one has asked for stays");
         assert_eq!(other.read(), [2, 10]);
     }
 
