@@ -13,6 +13,7 @@ const CONF: &str = "
     limit_conn_zone $arg_key zone=limit_conn:64k;
     proxy_cache_path %dir%/cache keys_zone=cache:64k max_size=1m;
     keyval_zone zone=keyval:64k timeout=1h; keyval $arg_key $value zone=keyval;
+    resolver 127.0.0.1 status_zone=resolver;
     server { listen 127.0.0.1:%port%; status_zone server_zone;
         location /api { api write=on; }
         location /hung { request_records on; proxy_pass http://%hung%; }
@@ -24,6 +25,7 @@ const CONF: &str = "
 const NAMES: &[(&str, &str)] = &[
     ("/workers/{worker}", "0"),
     ("/slabs/{zone}", "keyval"),
+    ("/resolvers/{zone}", "resolver"),
     ("/http/request_records/{request}", TRACE),
     ("/http/server_zones/{zone}", "server_zone"),
     ("/http/location_zones/{zone}", "location_zone"),

@@ -3,6 +3,8 @@
 use std::net::UdpSocket;
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
+
 use crate::harness::{Backend, Server, Setup, Signal, children, send_signal, until};
 
 /// Types of DNS records (RFC 1035, RFC 3596).
@@ -212,4 +214,45 @@ fn a_failure_for_ipv6_leaves_ipv4() {
     let server = resolving(&dns, &backend).start();
     until("the name to be resolved", || server.get("/").status == 200);
     assert_eq!(server.text("/"), "here");
+}
+
+/// `status_zone=` counts questions and what comes of them, and not what the cache answers.
+#[test]
+fn zones_count_questions() {
+    let backend = Backend::text("here");
+    let dns = name_server(Ipv6::None);
+    let port = backend.address().rsplit_once(':').unwrap().1.to_owned();
+    let conf = "
+        resolver 127.0.0.1:%dns% valid=1h ipv6=off status_zone=names;
+        server { listen 127.0.0.1:%port%;
+            location /api { api write=on; }
+            location /metrics { prometheus; }
+            location /silent { resolver 127.0.0.1:%silent% status_zone=silent; resolver_timeout 1ms;
+                proxy_pass http://$arg_name:%backend%; }
+            location / { proxy_pass http://$arg_name:%backend%; } }";
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let setup = Server::http(conf).set("dns", dns.port).set("backend", port);
+    let server = setup.set("silent", silent.local_addr().unwrap().port()).alerts_expected().start();
+    for name in ["a.test", "a.test", "b.test"] {
+        assert_eq!(server.text(&format!("/?name={name}")), "here");
+    }
+    assert_eq!(server.get("/silent?name=a.test").status, 502);
+    let zones = server.api_get("resolvers/");
+    assert_eq!(zones["names"]["requests"], json!({"name": 2, "srv": 0, "addr": 0}));
+    assert_eq!(zones["names"]["responses"]["noerror"], 2);
+    assert_eq!(zones["silent"]["requests"]["name"], 1);
+    let metrics = server.text("/metrics");
+    for line in [
+        "weir_resolver_requests_total{zone=\"names\",kind=\"name\"} 2\n",
+        "weir_resolver_responses_total{zone=\"names\",result=\"noerror\"} 2\n",
+        "weir_resolver_responses_total{zone=\"names\",result=\"nxdomain\"} 0\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
+    // The questions of a zone go on over a reload, and start over with `DELETE`.
+    server.reload_http(conf);
+    assert_eq!(server.api_get("resolvers/names")["requests"]["name"], 2);
+    assert_eq!(server.api("DELETE", "resolvers/names", "").status, 204);
+    assert_eq!(server.api_get("resolvers/names")["responses"]["noerror"], 0);
+    assert_eq!(server.api("GET", "resolvers/other", "").status, 404);
 }

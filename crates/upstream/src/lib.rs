@@ -100,7 +100,10 @@ pub use pick::{Freed, NoLive, NoWait, Pick};
 pub use queue::{QueueConfig, QueueView};
 pub use registry::Registry;
 pub use report::{ReportConfig, ReportCounts};
-pub use resolver::{ResolveError, Resolved, Resolver, ResolverConfig};
+pub use resolver::{
+    ResolveError, Resolved, Resolver, ResolverConfig, ResolverCounts, reset_resolver_zone,
+    resolver_zones,
+};
 pub use retry::{Causes, Progress, Retry, budget::RetryBudget};
 pub use server::{Admission, Limits, MAX_ROUTE, Name, Origin, Server, ServerId, SlowStart};
 pub use shared_groups::share;

@@ -83,7 +83,13 @@ mod tests {
     }
 
     fn config(dns: SocketAddr, servers: Vec<Server>) -> GroupConfig {
-        let resolver = ResolverConfig { servers: vec![dns], valid: None, ipv4: true, ipv6: false };
+        let resolver = ResolverConfig {
+            servers: vec![dns],
+            valid: None,
+            ipv4: true,
+            ipv6: false,
+            counters: None,
+        };
         GroupConfig {
             zone: Some("u".into()),
             servers,

@@ -4,6 +4,7 @@
 //! name send one query, on the loop of the first.
 
 mod cache;
+mod counters;
 mod error;
 mod exchange;
 pub(crate) mod message;
@@ -28,6 +29,8 @@ use weir_engine::Addr;
 use weir_engine::url::{UrlOptions, parse_url};
 
 use cache::{Answer, Cache, Flight, Key};
+use counters::Counters;
+pub use counters::{ResolverCounts, reset_resolver_zone, resolver_zones};
 pub(crate) use error::Reason;
 pub use error::ResolveError;
 pub(crate) use service::ServiceAddress;
@@ -41,7 +44,7 @@ const MAX_ALIASES: usize = 50;
 /// The validity of a failure for periodic resolution, in seconds.
 pub(crate) const FAILURE_VALID: i64 = 10;
 
-/// `resolver ADDRESS … [valid=TIME] [ipv4=on|off] [ipv6=on|off]`.
+/// `resolver ADDRESS … [valid=TIME] [ipv4=on|off] [ipv6=on|off] [status_zone=ZONE]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ResolverConfig {
     /// The name servers, at least one.
@@ -52,6 +55,8 @@ pub struct ResolverConfig {
     pub ipv4: bool,
     /// Whether to query IPv6 addresses.
     pub ipv6: bool,
+    /// The counters of its zone.
+    pub(crate) counters: Option<Counters>,
 }
 
 impl Value for ResolverConfig {
@@ -60,7 +65,8 @@ impl Value for ResolverConfig {
     const ARITY: Arity = Arity::at_least(1);
 
     fn parse(node: &Node, cx: &mut Cx<'_>) -> Result<Self, Fault> {
-        let mut config = Self { servers: Vec::new(), valid: None, ipv4: true, ipv6: true };
+        let mut config =
+            Self { servers: Vec::new(), valid: None, ipv4: true, ipv6: true, counters: None };
         for word in &node.args {
             let text = word.text();
             let invalid = || Fault::new(format!("invalid parameter: {text}")).at(word);
@@ -77,8 +83,9 @@ impl Value for ResolverConfig {
                 config.ipv4 = switch(value)?;
             } else if let Some(value) = word.after("ipv6=") {
                 config.ipv6 = switch(value)?;
-            } else if word.after("status_zone=").is_some() {
-                cx.warn("\"status_zone\" of \"resolver\" has no effect: nothing is counted there");
+            } else if let Some(zone) = word.after("status_zone=") {
+                let zone = std::str::from_utf8(zone).ok().filter(|zone| !zone.is_empty());
+                config.counters = Some(Counters::of(zone.ok_or_else(invalid)?));
             } else {
                 let options =
                     UrlOptions { default_port: 53, uri_part: false, lookup: Some(cx.env()) };
@@ -211,8 +218,11 @@ impl Inner {
     /// Queries the name servers and wakes all waiters. Gives up when there are none.
     async fn ask(&self, key: Key, ticket: cache::Ticket) {
         let first = self.turn.fetch_add(1, Relaxed);
+        let counters = self.config.counters.as_ref();
+        counters.inspect(|zone| zone.count_request(&key));
         let answer =
             exchange::run(&self.config, self.resend, &key, first, &|| ticket.is_awaited()).await;
+        counters.inspect(|zone| zone.count_response(&answer));
         let answer = answer.map(|(answer, ttl)| {
             let valid = now() + self.config.valid.unwrap_or(i64::from(ttl));
             (answer, valid)

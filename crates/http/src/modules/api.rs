@@ -17,7 +17,6 @@ use weir_wire::header::Known;
 
 use crate::body::BodyStep;
 use crate::core::LIMITS;
-use crate::core::location::Kind;
 use crate::module::{Handler, Module, Pending, Verdict};
 use crate::rejection::Rejection;
 use crate::request::Request;
@@ -28,6 +27,7 @@ use failure::Failure;
 
 mod caches;
 mod call;
+mod endpoint;
 mod endpoints;
 mod errors;
 mod failure;
@@ -37,6 +37,7 @@ mod keyvals;
 mod latency;
 mod origin;
 mod records;
+mod resolvers;
 mod servers;
 mod tls;
 mod upstreams;
@@ -106,7 +107,7 @@ fn content(settings: &Settings) -> Option<Handler> {
 fn handle(request: &mut Request) -> Pending<'_, Verdict> {
     Box::pin(async move {
         let writable = request.get(&API).access == Some(Access::Write);
-        let mut call = Call::of(request);
+        let mut call = Call::of(request, endpoints::find);
         let checked = call.check(writable).and_then(|()| origin::check(request));
         let answer = match checked {
             Ok(()) => match body(request, &call).await {
@@ -128,7 +129,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
 
 /// Answers a question of another module.
 fn read(question: &Question) -> (u16, Value) {
-    let call = Call::within(question);
+    let call = Call::within(question, endpoints::find);
     match call.answer() {
         Ok(Answer::Found(value)) => (200, value),
         Ok(Answer::Created(..) | Answer::Done) => (204, Value::Null),
@@ -218,33 +219,6 @@ async fn reply(request: &mut Request, status: u16, body: Option<Vec<u8>>) -> Ver
                 Err(_) => Verdict::Abort,
             }
         }
-    }
-}
-
-/// The part of the URI behind the location. A regular expression or a named location has no prefix
-/// to remove: there, the first segment that is a number begins the rest.
-fn rest(request: &Request) -> String {
-    let location = &request.location;
-    let uri = String::from_utf8_lossy(&request.uri);
-    let name = String::from_utf8_lossy(&location.name);
-    match location.kind {
-        Kind::Regex { .. } | Kind::Named => {}
-        _ => {
-            if let Some(rest) = uri.strip_prefix(&*name) {
-                return rest.trim_start_matches('/').to_owned();
-            }
-        }
-    }
-    let mut rest = uri.as_ref();
-    while let Some((segment, next)) = rest.split_once('/') {
-        if !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()) {
-            return rest.to_owned();
-        }
-        rest = next;
-    }
-    match rest.parse::<u64>() {
-        Ok(_) => rest.to_owned(),
-        Err(_) => String::new(),
     }
 }
 

@@ -23,6 +23,7 @@ mod latency;
 mod limits;
 mod process;
 mod requests;
+mod resolvers;
 mod responses;
 mod servers;
 mod traces;
@@ -37,6 +38,7 @@ const COLLECTORS: &[Collector] = &[
     zones::collect,
     limits::collect,
     caches::collect,
+    resolvers::collect,
     traces::collect,
     upstreams::collect,
 ];

@@ -51,6 +51,7 @@ fn config(method: Arc<dyn Balance>, servers: Vec<Server>) -> GroupConfig {
         valid: None,
         ipv4: true,
         ipv6: true,
+        counters: None,
     };
     GroupConfig {
         zone: Some("u".into()),

@@ -136,7 +136,8 @@ fn server(
 }
 
 fn resolver(servers: &[SocketAddr], ipv6: bool) -> Resolver {
-    let config = ResolverConfig { servers: servers.to_vec(), valid: None, ipv4: true, ipv6 };
+    let config =
+        ResolverConfig { servers: servers.to_vec(), valid: None, ipv4: true, ipv6, counters: None };
     Resolver::with_resend(config, RESEND_SOON)
 }
 
@@ -300,6 +301,7 @@ fn a_question_outlives_its_thread() {
         valid: None,
         ipv4: true,
         ipv6: false,
+        counters: None,
     });
     let (asked, other) = (Arc::clone(&log), resolver.clone());
     let first = std::thread::spawn(move || {

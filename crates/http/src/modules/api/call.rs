@@ -7,9 +7,10 @@ use weir_upstream::{Group, Side};
 use weir_wire::h1::Method;
 use weir_wire::uri::{Unescape, unescape};
 
-use super::endpoints::{self, Endpoint, VERSIONS};
+use super::endpoint::{Endpoint, Find, VERSIONS};
 use super::failure::Failure;
-use super::{fields, rest};
+use super::fields;
+use crate::core::location::Kind;
 use crate::request::Request;
 use crate::status_tree::Question;
 
@@ -58,7 +59,7 @@ fn segment(text: &str) -> String {
 
 impl Call {
     /// The call of a request, without its body.
-    pub(super) fn of(request: &mut Request) -> Self {
+    pub(super) fn of(request: &mut Request, find: Find) -> Self {
         let rest = rest(request);
         let uri = String::from_utf8_lossy(&request.uri);
         let base = uri.strip_suffix(&rest).unwrap_or(&uri).trim_end_matches('/').to_owned();
@@ -72,7 +73,7 @@ impl Call {
         let endpoint = match version {
             None => Ok(None),
             Some(None) => Err(Failure::unknown_version()),
-            Some(Some(version)) => endpoints::find(version, &path).map(Some),
+            Some(Some(version)) => find(version, &path).map(Some),
         };
         let about_groups = path.starts_with(&["http".to_owned(), "upstreams".to_owned()]);
         let address = request.info.local.ip_text();
@@ -95,13 +96,13 @@ impl Call {
     }
 
     /// A question from within, as a call of the latest version.
-    pub(super) fn within(question: &Question) -> Self {
+    pub(super) fn within(question: &Question, find: Find) -> Self {
         let path: Vec<String> = question.path.split('/').map(segment).collect();
         let version = *VERSIONS.end();
         Self {
             method: Method::Get,
             version,
-            endpoint: endpoints::find(version, &path).map(Some),
+            endpoint: find(version, &path).map(Some),
             path,
             args: question.args.clone(),
             body: Vec::new(),
@@ -185,4 +186,31 @@ impl Call {
 
 fn is_version(version: &u8) -> bool {
     VERSIONS.contains(version)
+}
+
+/// The part of the URI behind the location. A regular expression or a named location has no prefix
+/// to remove: there, the first segment that is a number begins the rest.
+fn rest(request: &Request) -> String {
+    let location = &request.location;
+    let uri = String::from_utf8_lossy(&request.uri);
+    let name = String::from_utf8_lossy(&location.name);
+    match location.kind {
+        Kind::Regex { .. } | Kind::Named => {}
+        _ => {
+            if let Some(rest) = uri.strip_prefix(&*name) {
+                return rest.trim_start_matches('/').to_owned();
+            }
+        }
+    }
+    let mut rest = uri.as_ref();
+    while let Some((segment, next)) = rest.split_once('/') {
+        if !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit()) {
+            return rest.to_owned();
+        }
+        rest = next;
+    }
+    match rest.parse::<u64>() {
+        Ok(_) => rest.to_owned(),
+        Err(_) => String::new(),
+    }
 }

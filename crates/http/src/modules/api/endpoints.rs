@@ -1,55 +1,14 @@
 //! The endpoints: for each path, the functions of its methods.
 
-use std::ops::RangeInclusive;
-
 use serde_json::{Value, json};
-use weir_wire::h1::Method;
 
 use super::call::{Answer, Call};
+use super::endpoint::Endpoint;
 use super::failure::Failure;
 use super::fields::Shape;
-use super::{caches, errors, general, keyvals, records, servers, tls, upstreams, vitals, zones};
-
-/// The versions of the API. Later ones add paths and fields.
-pub(super) const VERSIONS: RangeInclusive<u8> = 1..=9;
-
-/// Carries a call out.
-pub(super) type Action = fn(&Call) -> Result<Answer, Failure>;
-
-/// What a path offers.
-pub(super) struct Endpoint {
-    /// The segments behind the version; `*` is a name or number.
-    path: &'static str,
-    /// The first version that has it.
-    since: u8,
-    pub(super) shape: Shape,
-    get: Action,
-    post: Option<Action>,
-    patch: Option<Action>,
-    delete: Option<Action>,
-}
-
-impl Endpoint {
-    const fn new(path: &'static str, shape: Shape, get: Action) -> Self {
-        Self { path, since: 1, shape, get, post: None, patch: None, delete: None }
-    }
-
-    const fn since(self, since: u8) -> Self {
-        Self { since, ..self }
-    }
-
-    const fn post(self, action: Action) -> Self {
-        Self { post: Some(action), ..self }
-    }
-
-    const fn patch(self, action: Action) -> Self {
-        Self { patch: Some(action), ..self }
-    }
-
-    const fn delete(self, action: Action) -> Self {
-        Self { delete: Some(action), ..self }
-    }
-}
+use super::{
+    caches, errors, general, keyvals, records, resolvers, servers, tls, upstreams, vitals, zones,
+};
 
 #[rustfmt::skip]
 const ENDPOINTS: &[Endpoint] = &[
@@ -64,6 +23,8 @@ const ENDPOINTS: &[Endpoint] = &[
         .delete(general::reset_worker),
     Endpoint::new("slabs", Shape::Map, zones::slabs),
     Endpoint::new("slabs/*", Shape::Object, zones::slab).delete(zones::reset_slab),
+    Endpoint::new("resolvers", Shape::Map, resolvers::all).since(5),
+    Endpoint::new("resolvers/*", Shape::Object, resolvers::one).since(5).delete(resolvers::reset),
     Endpoint::new("certificates", Shape::List, vitals::certificates),
     Endpoint::new("reloads", Shape::Object, vitals::reloads),
     Endpoint::new("loops", Shape::List, vitals::loops),
@@ -106,39 +67,6 @@ const ENDPOINTS: &[Endpoint] = &[
         .patch(servers::change)
         .delete(servers::remove),
 ];
-
-impl Endpoint {
-    /// The function of a method.
-    pub(super) fn action(&self, method: Method) -> Option<Action> {
-        match method {
-            Method::Get | Method::Head => Some(self.get),
-            Method::Post => self.post,
-            Method::Patch => self.patch,
-            Method::Delete => self.delete,
-            _ => None,
-        }
-    }
-
-    /// The names of its methods.
-    pub(super) fn methods(&self) -> Vec<&'static str> {
-        let more = [("POST", self.post), ("PATCH", self.patch), ("DELETE", self.delete)];
-        let more = more.into_iter().filter_map(|(name, action)| action.map(|_| name));
-        ["GET", "HEAD"].into_iter().chain(more).collect()
-    }
-
-    fn is_at(&self, path: &[String]) -> bool {
-        let mut own = self.path.split('/').filter(|segment| !segment.is_empty());
-        let mut path = path.iter();
-        loop {
-            match (own.next(), path.next()) {
-                (None, None) => return true,
-                (Some("*"), Some(name)) if !name.is_empty() => {}
-                (Some(own), Some(name)) if own == name => {}
-                _ => return false,
-            }
-        }
-    }
-}
 
 /// The endpoint of a path in a version.
 ///

@@ -13,6 +13,7 @@ fn config() -> GroupConfig {
         valid: None,
         ipv4: true,
         ipv6: true,
+        counters: None,
     };
     GroupConfig {
         resolver: Some((resolver, 1000)),

@@ -36,6 +36,7 @@ fn config(servers: Vec<Server>) -> GroupConfig {
         valid: None,
         ipv4: true,
         ipv6: true,
+        counters: None,
     };
     GroupConfig {
         zone: Some("u".into()),
