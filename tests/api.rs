@@ -240,6 +240,47 @@ fn idle_connections_of_http2_are_kept_ones() {
     }
 }
 
+/// Names of any characters are one segment of a path, escaped as in any URI.
+#[test]
+fn names_have_any_characters() {
+    let names = "upstream a/b { zone a/b 64k; server 127.0.0.1:1; }
+        upstream \"odd %2F ä?\" { zone o 64k; server 127.0.0.1:1; }
+        keyval_zone zone=k/v:64k; keyval $arg_k $v zone=k/v;
+        limit_req_zone $uri zone=r/r:64k rate=1r/s;
+        limit_conn_zone $uri zone=c/c:64k;";
+    let server = setup(
+        names,
+        "status_zone s/s; location / { limit_conn c/c 9; limit_req zone=r/r; root html; }",
+    )
+    .start();
+    for (path, name) in [
+        ("upstreams", "a/b"),
+        ("upstreams", "odd %2F ä?"),
+        ("keyvals", "k/v"),
+        ("limit_reqs", "r/r"),
+        ("limit_conns", "c/c"),
+        ("server_zones", "s/s"),
+    ] {
+        let escape = |byte: u8| format!("%{byte:02X}");
+        let escaped: String = name.bytes().map(escape).collect();
+        let all = get(&server, &format!("http/{path}"));
+        let own = all[name].as_object().unwrap_or_else(|| panic!("no {name} in {all}"));
+        let one = get(&server, &format!("http/{path}/{escaped}"));
+        assert!(own.keys().eq(one.as_object().unwrap().keys()), "{one}");
+    }
+    let list = "http/upstreams/a%2Fb/servers";
+    let added = server.api("POST", list, &json!({"server": "127.0.0.1:2"}).to_string());
+    let at = format!("http://localhost:{}/api/9/{list}/1", server.port("port"));
+    assert_eq!(added.header("Location"), Some(at.as_str()));
+    assert_eq!(get(&server, &format!("{list}/1"))["server"], "127.0.0.1:2");
+    assert_eq!(server.api("DELETE", &format!("{list}/1"), "").status, 200);
+    assert_eq!(server.api("GET", "http/upstreams/a/b", "").status, 404);
+    let pair = server.api("POST", "http/keyvals/k%2Fv", r#"{"x": "1"}"#);
+    assert_eq!(pair.status, 201);
+    assert!(pair.header("Location").unwrap().ends_with("/http/keyvals/k%2Fv"));
+    assert_eq!(get(&server, "http/keyvals/k%2Fv?key=x"), json!({"x": "1"}));
+}
+
 #[test]
 fn servers_come_change_and_go() {
     let (server, backends) = group();

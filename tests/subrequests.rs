@@ -196,3 +196,31 @@ fn the_parts_of_a_page_do_not_wait_for_the_next_include() {
         }
     }
 }
+
+/// A subrequest that closes the connection without a response does so for the whole request, with
+/// its status.
+#[test]
+fn a_subrequest_without_a_response_closes_the_connection() {
+    let server = Server::http(
+        r#"
+        log_format statuses "$request_uri $status $bytes_sent";
+        server { listen 127.0.0.1:%port%; access_log %dir%/statuses statuses;
+        location = /none { return 444; }
+        location = /page { add_before_body /none; addition_types *; return 200 "page "; }
+        location = /asks { auth_request /none; alias %dir%/html/a; }
+        location = /nested { ssi on; ssi_types *; alias %dir%/html/outer; }
+        location = /inner { ssi on; ssi_types *; alias %dir%/html/inner; }
+        }"#,
+    )
+    .file("html/a", "a")
+    .file("html/outer", "<!--# include virtual=\"/inner\" -->")
+    .file("html/inner", "<!--# include virtual=\"/none\" -->")
+    .start();
+    for (at, target) in ["/page", "/asks", "/nested"].into_iter().enumerate() {
+        let mut client = server.client();
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        assert!(client.is_closed(), "{target}");
+        assert_eq!(server.wait_lines("statuses", at + 1)[at], format!("{target} 444 0"));
+    }
+    assert!(!server.error_log().contains("client prematurely closed"));
+}

@@ -75,8 +75,12 @@ async fn finish(request: &mut Request) {
     }
     if let Err(error) = request.flush().await {
         request.keepalive = false;
-        request.count_error(if error.kind() == ErrorKind::TimedOut { 408 } else { 499 });
         request.abandon_line();
+        // A subrequest has closed the connection.
+        if request.response.status == 444 {
+            return request.count_error(444);
+        }
+        request.count_error(if error.kind() == ErrorKind::TimedOut { 408 } else { 499 });
         let message: String = match error.kind() {
             ErrorKind::TimedOut => "client timed out (110: Connection timed out)".into(),
             ErrorKind::ConnectionAborted => "client prematurely closed connection".into(),

@@ -26,8 +26,9 @@ mod status;
 /// The longest time that a drill waits for another node.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The longest time until a server that runs has a guard, and how often to look.
-const GUARD_COMES: Duration = Duration::from_secs(2);
+/// The longest time until a server that runs has a guard, and how often to look. On an idle machine
+/// it takes milliseconds; a host that starts everything at once may need seconds.
+const GUARD_COMES: Duration = Duration::from_secs(15);
 const GUARD_LOOKS: Duration = Duration::from_millis(50);
 
 /// The longest attempt to reach the address during a drill.
@@ -122,24 +123,34 @@ fn server(options: &Options, console: &Console) -> Result<Server, Refusal> {
 fn ask(server: &Server) -> Result<Value, Refusal> {
     use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
     let start = Instant::now();
-    let answer = loop {
-        let answer = master::status(&server.folder);
-        let is_missing = answer
-            .as_ref()
-            .is_err_and(|error| matches!(error.kind(), NotFound | ConnectionRefused));
-        if !is_missing || start.elapsed() > GUARD_COMES || !pid_file::is_of_running(&server.pid) {
-            break answer;
-        }
-        std::thread::park_timeout(GUARD_LOOKS);
-    };
-    answer.map_err(|error| match error.kind() {
-        NotFound | ConnectionRefused => Refusal::from(
-            "no guard process runs: the server is not running, or its \"ha\" block is new and \
-             waits for a reload",
-        ),
-        PermissionDenied => Refusal::from("this needs root"),
-        _ => format!("the guard process does not answer: {error}").into(),
-    })
+    loop {
+        // A guard that came between the two looks is found by the next question.
+        let runs = pid_file::is_of_running(&server.pid);
+        let error = match master::status(&server.folder) {
+            Ok(status) => return Ok(status),
+            Err(error) => error,
+        };
+        let pid = server.pid.display();
+        return Err(match error.kind() {
+            NotFound | ConnectionRefused if !runs => format!(
+                "no guard process runs, as the server does not: no process of {pid} is there"
+            )
+            .into(),
+            NotFound | ConnectionRefused if start.elapsed() < GUARD_COMES => {
+                std::thread::park_timeout(GUARD_LOOKS);
+                continue;
+            }
+            NotFound | ConnectionRefused => format!(
+                "no guard process runs, {} after it was looked for, but the server of {pid} does: \
+                 its \"ha\" block is new and waits for a reload, or the error log says why no \
+                 guard starts",
+                length(GUARD_COMES.as_millis() as u64),
+            )
+            .into(),
+            PermissionDenied => "this needs root".into(),
+            _ => format!("the guard process does not answer: {error}").into(),
+        });
+    }
 }
 
 /// A length of time in words.

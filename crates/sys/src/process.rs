@@ -230,10 +230,10 @@ pub fn set_affinity(processors: &[usize]) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
-/// The number of online processors, at least 1.
-pub fn processors() -> usize {
-    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN);
-    online.ok().flatten().and_then(|n| usize::try_from(n).ok()).unwrap_or(1).max(1)
+/// The processors that the calling thread may use, numbered from 0; none if the kernel does not say.
+pub fn allowed_processors() -> Vec<usize> {
+    let set = rustix::thread::sched_getaffinity(None).unwrap_or_default();
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&processor| set.is_set(processor)).collect()
 }
 
 /// The number of processors that this process may use, at least 1: those of its affinity, and no

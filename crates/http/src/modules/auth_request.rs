@@ -83,13 +83,19 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         let Some(mut child) = request.fork(uri.clone(), Vec::new(), Sink::Discard) else {
             return Verdict::Status(500);
         };
-        // The main request keeps its body, and only the head of the response counts.
+        // The main request keeps its body, and only the head of the response counts. A body that
+        // is announced as empty stays so.
         child.body = Body::default();
+        child.body.content_length = request.body.content_length.filter(|&length| length == 0);
         child.response.header_only = true;
         let mut child = request.follow(child).await;
         if child.response.status == 499 && child.client.is_deserted() {
             request.client.broken = true;
             return Verdict::Abort;
+        }
+        // No answer to the question is none to the client.
+        if child.response.status == 444 {
+            return Verdict::Status(444);
         }
         set_variables(request, &mut child, &own.variables);
         judge(request, &child)

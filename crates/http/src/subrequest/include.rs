@@ -323,6 +323,7 @@ impl Request {
         }
         // A part that failed breaks the whole response.
         if child.response.sent != Sent::All {
+            self.end_like(&child);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         if let Some(done) = done {
@@ -336,6 +337,18 @@ impl Request {
         let pieces = chain.resume(self);
         self.chain = chain;
         self.join(pieces?, After::More)
+    }
+
+    /// Takes over that a subrequest closes the connection without a response, as 444 does. The
+    /// status is its own if the client has got nothing (nginx: `ngx_http_terminate_request`).
+    fn end_like(&mut self, child: &Self) {
+        if child.response.status != 444 {
+            return;
+        }
+        self.client.timed_out = true;
+        if self.is_subrequest() || self.client.bytes_sent == 0 {
+            self.response.status = 444;
+        }
     }
 
     /// Drops the line when no client takes it any more. Subrequests whose responses are to be kept

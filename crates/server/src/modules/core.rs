@@ -290,7 +290,7 @@ impl Value for Affinity {
     fn parse(node: &Node, _: &mut Cx<'_>) -> Result<Self, Fault> {
         if node.args[0].is("auto") {
             return match node.args.len() {
-                1 => Ok(Self::Auto((0..process::processors().min(MAX_PROCESSORS)).collect())),
+                1 => Ok(Self::Auto(own())),
                 2 => Ok(Self::Auto(mask(&node.args[1].value)?)),
                 _ => Err(Fault::bad_count(&node.name)),
             };
@@ -298,6 +298,14 @@ impl Value for Affinity {
         let masks = node.args.iter().map(|word| mask(&word.value));
         Ok(Self::Masks(masks.collect::<Result<_, _>>()?))
     }
+}
+
+/// The processors that the process may use. nginx takes all of the machine, and so leaves the CPU set
+/// of its start (taskset(1)), or fails at that of its control group.
+fn own() -> Mask {
+    let mut processors = process::allowed_processors();
+    processors.truncate(MAX_PROCESSORS);
+    processors
 }
 
 /// The set bits of a mask; the last digit is processor 0.
@@ -401,6 +409,18 @@ mod tests {
         assert_eq!(mask(b"0101").unwrap(), [0, 2]);
         assert_eq!(mask(b"1000 0000").unwrap(), [7]);
         assert!(mask(b"012").is_err());
+    }
+
+    #[test]
+    fn auto_stays_in_the_cpu_set_of_the_start() {
+        let all = own();
+        let last = *all.last().unwrap();
+        let bound = std::thread::spawn(move || {
+            process::set_affinity(&[last]).unwrap();
+            own()
+        });
+        assert_eq!(bound.join().unwrap(), [last]);
+        assert_eq!(own(), all);
     }
 
     #[test]

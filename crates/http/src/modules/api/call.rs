@@ -1,11 +1,12 @@
 //! A call of the API, independent of its request: it goes to another thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::Value;
 use weir_upstream::{Group, Side};
 use weir_wire::h1::Method;
-use weir_wire::uri::{Unescape, unescape};
+use weir_wire::uri::{Escape, Unescape, escape, split_args, unescape};
 
 use super::endpoint::{Endpoint, Find, VERSIONS};
 use super::failure::Failure;
@@ -50,11 +51,47 @@ pub(super) enum Answer {
     Done,
 }
 
-/// A segment of a question's path, decoded: names may have any characters.
-fn segment(text: &str) -> String {
+/// A segment of a path, decoded: names may have any characters.
+fn segment(text: &[u8]) -> String {
     let mut decoded = Vec::with_capacity(text.len());
-    unescape(Unescape::All, text.as_bytes(), &mut decoded);
+    unescape(Unescape::All, text, &mut decoded);
     String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// A name as a segment of a path.
+pub(super) fn escaped(name: &str) -> String {
+    let mut text = Vec::with_capacity(name.len());
+    escape(Escape::UriComponent, name.as_bytes(), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The segments of `rest`, the end of a URI. Those of `target`, which the client has sent, have
+/// slashes within names as `%2F`; they are taken where they say the same.
+fn segments(rest: &str, target: &[u8]) -> Vec<String> {
+    let path = split_args(target).0;
+    let is_text = |text: &&str| !text.is_empty();
+    let wanted: Vec<&str> = rest.split('/').filter(is_text).collect();
+    let mut found: VecDeque<String> = VecDeque::new();
+    let mut left = wanted.as_slice();
+    for raw in path.rsplit(|&byte| byte == b'/').filter(|raw| !raw.is_empty()) {
+        if left.is_empty() {
+            break;
+        }
+        let decoded = segment(raw);
+        let before = left.len().saturating_sub(decoded.split('/').filter(is_text).count());
+        if !left[before..].iter().copied().eq(decoded.split('/').filter(is_text)) {
+            break;
+        }
+        left = &left[..before];
+        found.push_front(decoded);
+    }
+    if left.is_empty() {
+        return found.into();
+    }
+    let mut plain: Vec<String> = rest.split('/').map(str::to_owned).collect();
+    // Lists and objects are the same with a final slash.
+    plain.pop_if(|last| last.is_empty());
+    plain
 }
 
 impl Call {
@@ -63,13 +100,9 @@ impl Call {
         let rest = rest(request);
         let uri = String::from_utf8_lossy(&request.uri);
         let base = uri.strip_suffix(&rest).unwrap_or(&uri).trim_end_matches('/').to_owned();
-        let mut segments: Vec<&str> = rest.split('/').collect();
-        // Lists and objects are the same with a final slash.
-        if segments.last() == Some(&"") {
-            segments.pop();
-        }
-        let version = segments.first().map(|text| text.parse().ok().filter(is_version));
-        let path: Vec<String> = segments.iter().skip(1).map(|&it| it.to_owned()).collect();
+        let mut segments = segments(&rest, request.head.target()).into_iter();
+        let version = segments.next().map(|text| text.parse().ok().filter(is_version));
+        let path: Vec<String> = segments.collect();
         let endpoint = match version {
             None => Ok(None),
             Some(None) => Err(Failure::unknown_version()),
@@ -97,7 +130,8 @@ impl Call {
 
     /// A question from within, as a call of the latest version.
     pub(super) fn within(question: &Question, find: Find) -> Self {
-        let path: Vec<String> = question.path.split('/').map(segment).collect();
+        let path: Vec<String> =
+            question.path.split('/').map(|text| segment(text.as_bytes())).collect();
         let version = *VERSIONS.end();
         Self {
             method: Method::Get,
@@ -212,5 +246,36 @@ fn rest(request: &Request) -> String {
     match rest.parse::<u64>() {
         Ok(_) => rest.to_owned(),
         Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_have_slashes() {
+        for (rest, target, expected) in [
+            ("9/http/upstreams/u", "/api/9/http/upstreams/u", "9|http|upstreams|u"),
+            ("9/http/upstreams/", "/api/9/http/upstreams/?fields=a/b", "9|http|upstreams"),
+            (
+                "9/http/upstreams/a/b/servers",
+                "/api/9/http/upstreams/a%2Fb/servers",
+                "9|http|upstreams|a/b|servers",
+            ),
+            ("9/http/upstreams/a/", "/api/9/http/upstreams/a%2f", "9|http|upstreams|a/"),
+            ("9/http/upstreams/a/b", "/api/9/http/upstreams/a%2F%2Fb", "9|http|upstreams|a//b"),
+            ("9/a %/?", "/api/9/a%20%25%2F%3F?x", "9|a %/?"),
+            ("9/http", "/api/9//http", "9|http"),
+            // The version is not within a name.
+            ("9/http", "/api%2F9/http", "9|http"),
+            // Another URI than the client's, by a rewrite.
+            ("9/http/caches", "/status", "9|http|caches"),
+            ("9/a/b", "/x%2Fy", "9|a|b"),
+            ("", "/api", ""),
+        ] {
+            assert_eq!(segments(rest, target.as_bytes()).join("|"), expected, "{target}");
+        }
+        assert_eq!(escaped("a/b %\u{e9}"), "a%2Fb%20%25%C3%A9");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use weir_engine::clock;
 
-use super::call::{Answer, Call};
+use super::call::{Answer, Call, escaped};
 use super::failure::Failure;
 use crate::keyval::{ChangeError, Keyval, NewValue, in_use};
 
@@ -41,7 +41,7 @@ pub(super) fn add(call: &Call) -> Result<Answer, Failure> {
         ChangeError::NotEmpty => format_error("only one key can be added"),
         other => refusal(&zone, other),
     })?;
-    Ok(Answer::Created(format!("http/keyvals/{}", zone.config.name), None))
+    Ok(Answer::Created(format!("http/keyvals/{}", escaped(&zone.config.name)), None))
 }
 
 pub(super) fn change(call: &Call) -> Result<Answer, Failure> {

@@ -8,7 +8,7 @@ use weir_upstream::{
     ServerView, SlowStart,
 };
 
-use super::call::{Answer, Call};
+use super::call::{Answer, Call, escaped};
 use super::failure::Failure;
 use super::upstreams::named;
 
@@ -36,7 +36,7 @@ pub(super) fn add(call: &Call) -> Result<Answer, Failure> {
     let parameters = Parameters::read(&call.body)?;
     let added = parameters.server()?;
     let id = edit(group, &Edit::Add(added))?.first().copied().unwrap_or_default();
-    let at = format!("http/upstreams/{}/servers/{id}", group.name());
+    let at = format!("http/upstreams/{}/servers/{id}", escaped(group.name()));
     Ok(Answer::Created(at, Some(show(&server(group, id)?))))
 }
 
