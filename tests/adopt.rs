@@ -180,7 +180,8 @@ weir adopt
 slow
 old=$(cat /run/nginx.pid)
 kill -USR2 "$old"
-until [ -s /run/nginx.pid ] && [ "$(cat /run/nginx.pid)" != "$old" ]; do :; done
+new=$old
+until [ -n "$new" ] && [ "$new" != "$old" ]; do new=$(cat /run/nginx.pid 2>/dev/null || true); done
 kill -QUIT "$old"
 weir adopt --back --dry-run
 weir adopt --back --wait=0 2>&1 || echo "did not wait"

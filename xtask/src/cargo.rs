@@ -100,6 +100,9 @@ impl Shipped<'_> {
         let given = std::env::var("CFLAGS").unwrap_or_default();
         let variable = format!("CFLAGS_{}", host.replace('-', "_"));
         command.env(variable, format!("{given} {}", c.join(" ")).trim_start());
+        // What C writes for __DATE__ and __TIME__: the same at any time, since cargo keeps objects of
+        // dependencies for later commits.
+        command.env("SOURCE_DATE_EPOCH", "0");
         if let Some(configure) = self.configure {
             command.env(CONFIGURE, configure);
         }
