@@ -230,7 +230,7 @@ pub fn set_affinity(processors: &[usize]) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
-/// The processors that the calling thread may use, numbered from 0; none if the kernel does not say.
+/// The processors that the calling thread may use, numbered from 0; none if they are unknown.
 pub fn allowed_processors() -> Vec<usize> {
     let set = rustix::thread::sched_getaffinity(None).unwrap_or_default();
     (0..rustix::thread::CpuSet::MAX_CPU).filter(|&processor| set.is_set(processor)).collect()

@@ -300,8 +300,8 @@ impl Value for Affinity {
     }
 }
 
-/// The processors that the process may use. nginx takes all of the machine, and so leaves the CPU set
-/// of its start (taskset(1)), or fails at that of its control group.
+/// The processors that the process may use. nginx takes all of the machine, and so leaves the CPU
+/// set of its start (taskset(1)), or fails at that of its control group.
 fn own() -> Mask {
     let mut processors = process::allowed_processors();
     processors.truncate(MAX_PROCESSORS);
