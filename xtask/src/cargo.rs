@@ -66,8 +66,8 @@ pub(crate) fn build_for(configure: &str, profile: Profile) -> Result<PathBuf, Fa
     Ok(target()?.join(profile.folder()).join("weir"))
 }
 
-/// A release build of the server that names no folder of this machine, so that the same sources give
-/// the same program in another folder.
+/// A release build of the server that names no folder of this machine, so that the same sources
+/// give the same program in another folder.
 #[derive(Debug, Default)]
 pub(crate) struct Shipped<'a> {
     /// A compiler flag for the server and its dependencies, but not for build scripts and macros.
@@ -100,8 +100,8 @@ impl Shipped<'_> {
         let given = std::env::var("CFLAGS").unwrap_or_default();
         let variable = format!("CFLAGS_{}", host.replace('-', "_"));
         command.env(variable, format!("{given} {}", c.join(" ")).trim_start());
-        // What C writes for __DATE__ and __TIME__: the same at any time, since cargo keeps objects of
-        // dependencies for later commits.
+        // What C writes for __DATE__ and __TIME__: the same at any time, since cargo keeps objects
+        // of dependencies for later commits.
         command.env("SOURCE_DATE_EPOCH", "0");
         if let Some(configure) = self.configure {
             command.env(CONFIGURE, configure);
@@ -123,8 +123,8 @@ fn holds(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
-/// The folders of this machine that a compiler sees, and what it is to write in their place; a later
-/// one that matches is taken before an earlier one.
+/// The folders of this machine that a compiler sees, and what it is to write in their place; a
+/// later one that matches is taken before an earlier one.
 fn places(target: &Path) -> Result<[(String, &'static str); 3], Failure> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
