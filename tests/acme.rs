@@ -181,6 +181,42 @@ fn an_account_from_elsewhere_is_named() {
     wait_for(&server, pebble.tls.number(), "a.test");
 }
 
+/// An authority that refuses most nonces, and is slow to check: as Pebble does to find clients that
+/// cannot bear it.
+#[test]
+fn refused_nonces_are_replaced() {
+    if is_nginx() {
+        return;
+    }
+    let variables = [
+        ("PEBBLE_WFE_NONCEREJECT", "50"),
+        ("PEBBLE_VA_NOSLEEP", "0"),
+        ("PEBBLE_VA_SLEEPTIME", "1"),
+    ];
+    let Some(pebble) = Pebble::start(&variables) else { return };
+    let server = server(&pebble, USUAL).start();
+    wait_for(&server, pebble.tls.number(), "a.test");
+    assert_eq!(pebble.issued(), 1);
+}
+
+/// Port 80 is closed at first.
+#[test]
+fn a_name_that_cannot_be_proved_is_told_with_the_reason() {
+    if is_nginx() {
+        return;
+    }
+    let Some(pebble) = Pebble::start(&[]) else { return };
+    let closed = USUAL.split("server { listen 127.0.0.1:%http%").next().unwrap();
+    let server = server(&pebble, closed).start();
+    server.wait_log("the authority refuses a.test: ");
+    let log = server.error_log();
+    let told = log.lines().find(|line| line.contains("refuses")).unwrap();
+    assert!(told.contains("(connection); next try at "), "{told}");
+    // Another order, since the first one has failed.
+    server.reload_http(&USUAL.replace("admin@", "other@"));
+    wait_for(&server, pebble.tls.number(), "a.test");
+}
+
 #[test]
 fn the_preferred_chain_is_used() {
     if is_nginx() {
@@ -370,6 +406,13 @@ fn configurations_of_the_module_are_accepted() {
             ssl_certificate $acme_certificate; ssl_certificate_key $acme_certificate_key; }",
     );
     assert!(told.contains("unsupported regular expression in server_name"), "{told}");
+    let told = check(
+        "acme_issuer ca { uri https://a.test/; }
+        server { listen 127.0.0.1:%port% ssl; server_name a.test; acme_certificate ca;
+            ssl_certificate $acme_certificate; ssl_certificate_key $acme_certificate_key;
+            ssl_stapling on; }",
+    );
+    assert!(told.contains("[warn]") && told.contains("\"ssl_stapling\" ignored"), "{told}");
 }
 
 /// The configurations of `docs/howto/certificates.md` are accepted.

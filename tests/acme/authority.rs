@@ -171,7 +171,7 @@ impl State {
     }
 
     /// The time after some seconds.
-    fn date(&self, after: i64, format: &str) -> String {
+    pub(super) fn date(&self, after: i64, format: &str) -> String {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         let at = format!("@{}", now.as_secs() as i64 + after);
         let output = std::process::Command::new("date")

@@ -38,18 +38,29 @@ fn an_authority_that_limits_orders_is_heard() {
         return;
     }
     let authority = Authority::start();
-    let limit = (429, "Retry-After: 3600\r\n", "rateLimited");
-    *authority.state.refusals.lock().unwrap() = vec![limit];
+    // Seconds, and a date of the authority's clock, which is ahead by a month.
+    let month = 30 * 86_400;
+    let date = authority.state.date(month + 7200, "+%a, %d %b %Y %H:%M:%S GMT");
+    let date: &'static str = format!("Retry-After: {date}\r\n").leak();
+    let limits = [("Retry-After: 3600\r\n", "rateLimited"), (date, "rateLimitedByDate")];
+    *authority.state.refusals.lock().unwrap() =
+        limits.map(|(field, kind)| (429, field, kind)).into();
+    authority.state.ahead.store(month, Ordering::SeqCst);
     let server = server(&authority).start();
-    server.wait_log("not now (rateLimited); next try at ");
-    let log = server.error_log();
-    let told = log.lines().find(|line| line.contains("rateLimited")).unwrap();
-    let at = told.rsplit("next try at ").next().unwrap().trim();
-    let wait = ["-c", "echo $(( $(date -d \"$0\" +%s) - $(date +%s) ))", at];
-    let wait: i64 = String::from_utf8(run("sh", &wait).stdout).unwrap().trim().parse().unwrap();
-    assert!((3500..3700).contains(&wait), "{wait}");
-    assert_eq!(plain(&server), "plain");
-    nudge(&server);
+    for (kind, expected) in [("(rateLimited)", 3500..3700), ("(rateLimitedByDate)", 6900..7400)] {
+        server.wait_log(&format!("not now {kind}; next try at "));
+        let log = server.error_log();
+        let told = log.lines().find(|line| line.contains(kind)).unwrap();
+        let at = told.rsplit("next try at ").next().unwrap().trim();
+        let wait = ["-c", "echo $(( $(date -d \"$0\" +%s) - $(date +%s) ))", at];
+        let wait: i64 = String::from_utf8(run("sh", &wait).stdout).unwrap().trim().parse().unwrap();
+        assert!(expected.contains(&wait), "{kind} {wait}");
+        assert_eq!(plain(&server), "plain");
+        match kind {
+            "(rateLimited)" => nudge(&server),
+            _ => server.reload_http(&CONF.replace("%more%", "%more% contact third@a.test;")),
+        }
+    }
     wait_for(&server, server.port("port"), "a.test");
 }
 
@@ -162,8 +173,44 @@ fn files_that_cannot_be_written_or_read_cost_nothing() {
     let server = setup.start();
     wait_for(&server, server.port("port"), "a.test");
     server.wait_log("account.key\" failed (21: Is a directory)");
-    server.wait_log("it is kept until the worker ends");
+    server.wait_log("writing is tried again");
     assert_eq!(plain(&server), "plain");
+    // It is told once, and written once there is room.
+    until("a second try", || authority.issued() == 1 && kept(&server, "ca").len() == 1);
+    let key = server.directory().join("acme_ca/account.key");
+    std::fs::remove_dir_all(&key).unwrap();
+    server.wait_log("account.key\" is written");
+    assert!(key.is_file());
+    assert_eq!(server.error_log().matches("writing is tried again").count(), 1);
+}
+
+/// A key has leaked: the operator wants another certificate, by a file and a reload.
+#[test]
+fn the_operator_has_another_certificate_ordered() {
+    if is_nginx() {
+        return;
+    }
+    let authority = Authority::start();
+    let server = server(&authority).start();
+    let port = server.port("port");
+    let first = serial(&wait_for(&server, port, "a.test"));
+    let file = until_some("the file", || kept(&server, "ca").into_iter().next());
+    let mark = file.with_extension("renew");
+    std::fs::write(&mark, "").unwrap();
+    // An authority that refuses at first, with "replaces" and without, leaves the one in force, and the wish.
+    *authority.state.refusals.lock().unwrap() =
+        vec![(403, "", "unauthorized"), (403, "", "unauthorized")];
+    server.reload_http(&CONF.replace("%more%", ""));
+    server.wait_log("a.test: another certificate is wanted now");
+    server.wait_log("(unauthorized); next try at ");
+    assert!(mark.exists() && shown(&server, port, "a.test").is_some());
+    nudge(&server);
+    until("another certificate", || {
+        shown(&server, port, "a.test").is_some_and(|text| serial(&text) != first)
+    });
+    until("the end of the wish", || !mark.exists());
+    server.reload_http(&CONF.replace("%more%", ""));
+    assert_eq!(authority.issued(), 2);
 }
 
 #[test]

@@ -238,6 +238,11 @@ impl Certificate {
         format!("{}.order", self.id)
     }
 
+    /// The name of the file by which the operator wants another one.
+    pub(crate) fn mark(&self) -> String {
+        format!("{}.renew", self.id)
+    }
+
     /// Reads it from its file, and an order that was under way.
     fn restore(&self, config: &IssuerConfig) {
         let Some(folder) = &config.state else { return };

@@ -29,6 +29,9 @@ use crate::url::AcmeUrl;
 /// The longest sleep: the wall clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
+/// The pause after a file that could not be written.
+const WRITES_AGAIN: Duration = Duration::from_secs(5);
+
 /// The shortest time from one certificate to the next, whatever clocks and authorities say.
 const LEAST_LIFE: Duration = Duration::from_secs(10);
 
@@ -56,6 +59,8 @@ struct Keeper {
     /// The place of the renewal within its period, chosen anew for each certificate.
     share: f64,
     window: Option<Window>,
+    /// Whether the operator wants another certificate now.
+    is_forced: bool,
     /// When renewal information is asked for.
     asks: clock::Instant,
     /// Not to be ordered before.
@@ -87,8 +92,11 @@ async fn keep(mut plans: Plans<Plan>) {
     let now = clock::now();
     let asks = now + SPREAD.saturating_mul(spread).mul_f64(fastrand::f64());
     let is_ours = shared_turn::watch();
-    let (failures, share, window) = (0, fastrand::f64(), None);
-    let mut keeper = Keeper { plans, plan, failures, share, window, asks, rests: now, is_ours };
+    let (failures, share, window, rests) = (0, fastrand::f64(), None, now);
+    let is_forced = false;
+    let mut keeper =
+        Keeper { plans, plan, failures, share, window, is_forced, asks, rests, is_ours };
+    keeper.heed_mark().await;
     loop {
         keeper.turn().await;
     }
@@ -97,13 +105,14 @@ async fn keep(mut plans: Plans<Plan>) {
 impl Keeper {
     /// When the certificate is ordered or renewed, in seconds since 1970 by the authority's clock.
     fn due(&self) -> i64 {
-        let pem = self.plan.wanted.certificate.pem();
+        let pem = self.plan.wanted.certificate.pem().filter(|_| !self.is_forced);
         pem.map_or(i64::MIN, |pem| renewal::due(pem.valid, self.window, self.share))
     }
 
     /// Does what is next, or waits for it.
     async fn turn(&mut self) {
         let Wanted { certificate, issuer, .. } = self.plan.wanted.clone();
+        state::save_again(&issuer, &self.plan.wanted.config).await;
         account::take_over(&issuer, &self.plan.wanted.config).await;
         self.save_what_came().await;
         let is_ours = *self.is_ours.borrow_and_update();
@@ -146,7 +155,8 @@ impl Keeper {
     /// has failed.
     async fn wait(&mut self, time: Duration) {
         let mut deadline = weir_engine::Deadline::new();
-        deadline.after(time.min(LONGEST_SLEEP));
+        let has_unsaved = !self.plan.wanted.issuer.unsaved().is_empty();
+        deadline.after(time.min(if has_unsaved { WRITES_AGAIN } else { LONGEST_SLEEP }));
         loop {
             let certificate = Arc::clone(&self.plan.wanted.certificate);
             tokio::select! {
@@ -162,7 +172,24 @@ impl Keeper {
                 (self.failures, self.rests) = (0, clock::now());
                 return;
             }
+            if self.heed_mark().await {
+                return;
+            }
         }
+    }
+
+    /// Whether the operator wants another certificate now, by a file beside the one in force. It is
+    /// removed once there is one.
+    async fn heed_mark(&mut self) -> bool {
+        let Wanted { certificate, issuer, config } = self.plan.wanted.clone();
+        if self.is_forced || !state::exists(&config, &certificate.mark()).await {
+            return false;
+        }
+        let what = format!("{}: another certificate is wanted now", certificate.names());
+        issuer.log(Level::Notice, &what);
+        issuer.ask_at_once();
+        (self.is_forced, self.failures, self.rests) = (true, 0, clock::now());
+        true
     }
 
     /// Orders the certificate.
@@ -214,6 +241,7 @@ impl Keeper {
         };
         let installed = certificate.install(&text);
         if installed.is_ok() {
+            state::remove(issuer, config, &certificate.mark()).await;
             state::save(issuer, config, &certificate.file(), text).await;
         }
         order::end(&plan.wanted).await;
@@ -224,6 +252,7 @@ impl Keeper {
         let Wanted { certificate, issuer, .. } = &plan.wanted;
         certificate.succeed();
         (self.failures, self.share, self.window) = (0, fastrand::f64(), None);
+        self.is_forced = false;
         let Some(pem) = certificate.pem() else { return };
         let life = u64::try_from(pem.valid.1 - pem.valid.0).unwrap_or(0);
         self.rests = clock::now() + LEAST_LIFE.max(Duration::from_secs(life / 4));

@@ -17,6 +17,7 @@ use crate::error::AcmeError;
 use crate::pair::{self, Told};
 use crate::renewal;
 use crate::settings::IssuerConfig;
+use crate::state::Unsaved;
 
 /// The most orders at once. Authorities limit them by hours, so that more would bring nothing.
 const MOST_ORDERS: usize = 8;
@@ -45,6 +46,8 @@ pub struct Issuer {
     pub(crate) account: tokio::sync::Mutex<Option<AccountKept>>,
     pub(crate) turns: Semaphore,
     gate: Mutex<Gate>,
+    /// What is to be written to its directory.
+    unsaved: Mutex<Unsaved>,
     /// The account, as all nodes have it.
     told: Mutex<Option<Told>>,
     /// Whether another node has brought the account since the duties have looked.
@@ -81,6 +84,7 @@ impl Issuer {
             account: tokio::sync::Mutex::default(),
             turns: Semaphore::new(MOST_ORDERS),
             gate: Mutex::default(),
+            unsaved: Mutex::default(),
             told: Mutex::default(),
             has_other: AtomicBool::new(false),
             skew: AtomicI64::new(0),
@@ -135,6 +139,11 @@ impl Issuer {
     pub(crate) fn log(&self, level: Level, what: &str) {
         let line = format!("acme issuer \"{}\": {what}", self.name);
         process_log().log(level, 0, line);
+    }
+
+    /// What is to be written to its directory.
+    pub(crate) fn unsaved(&self) -> MutexGuard<'_, Unsaved> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {

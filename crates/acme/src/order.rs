@@ -138,11 +138,11 @@ async fn keep(wanted: &Wanted, pending: Pending) {
 
 /// Forgets an order that has come to its end.
 pub(crate) async fn end(wanted: &Wanted) {
-    let Wanted { certificate, config, .. } = wanted;
+    let Wanted { certificate, config, issuer } = wanted;
     if certificate.pending().is_some() {
         certificate.set_pending(None);
         pair::note_order(certificate.id(), None);
-        state::remove(config, &certificate.order_file()).await;
+        state::remove(issuer, config, &certificate.order_file()).await;
     }
 }
 

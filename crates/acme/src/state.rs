@@ -6,8 +6,10 @@
 //!   account.url      the account's URL, that of the directory, and the contacts, line by line
 //!   NAME-HASH.pem    a certificate's key, and its chain
 //!   NAME-HASH.order  the URL and the key of an order under way, in JSON
+//!   NAME-HASH.renew  made by the operator: another certificate is wanted now
 //! ```
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -53,8 +55,11 @@ pub(crate) async fn load(issuer: &Issuer, config: &IssuerConfig, name: &str) -> 
     })
 }
 
-/// Writes a file, if there is a directory. What cannot be written is logged, and in force until the
-/// process ends. Returns whether it was written.
+/// Contents by the names of their files that could not be written yet: one for each file.
+pub(crate) type Unsaved = BTreeMap<String, String>;
+
+/// Writes a file, if there is a directory. What cannot be written is in force nevertheless, is
+/// logged once, and is tried again ([`save_again`]). Returns whether it was written.
 pub(crate) async fn save(
     issuer: &Issuer,
     config: &IssuerConfig,
@@ -64,18 +69,46 @@ pub(crate) async fn save(
     let Some(folder) = config.state.clone() else { return true };
     let path = folder.join(name);
     let shown = path.display().to_string();
-    let write = move || temp_file::replace_as(&path, MODE, content.as_bytes());
-    if let Ok(Err(error)) = on_a_thread(write).await {
-        let call = format!("writing \"{shown}\" failed");
-        let what = format!("{}; it is kept until the worker ends", Failed(&call, &error));
-        issuer.log(Level::Error, &what);
-        return false;
+    let text = content.clone();
+    let write = move || temp_file::replace_as(&path, MODE, text.as_bytes());
+    match on_a_thread(write).await {
+        Ok(Err(error)) => {
+            if issuer.unsaved().insert(name.to_owned(), content).is_none() {
+                let call = format!("writing \"{shown}\" failed");
+                let what = "it is in force until the worker ends, and writing is tried again";
+                issuer.log(Level::Error, &format!("{}; {what}", Failed(&call, &error)));
+            }
+            false
+        }
+        // The process ends if there is no thread.
+        Ok(Ok(())) | Err(_) => {
+            if issuer.unsaved().remove(name).is_some() {
+                issuer.log(Level::Notice, &format!("\"{shown}\" is written"));
+            }
+            true
+        }
     }
-    true
+}
+
+/// Writes what could not be written before, up to the first file that fails again.
+pub(crate) async fn save_again(issuer: &Issuer, config: &IssuerConfig) {
+    let unsaved = issuer.unsaved().clone();
+    for (name, content) in unsaved {
+        if !save(issuer, config, &name, content).await {
+            return;
+        }
+    }
+}
+
+/// Whether there is a file.
+pub(crate) async fn exists(config: &IssuerConfig, name: &str) -> bool {
+    let Some(path) = config.state.as_ref().map(|folder| folder.join(name)) else { return false };
+    on_a_thread(move || path.exists()).await.unwrap_or(false)
 }
 
 /// Removes a file that may be there.
-pub(crate) async fn remove(config: &IssuerConfig, name: &str) {
+pub(crate) async fn remove(issuer: &Issuer, config: &IssuerConfig, name: &str) {
+    issuer.unsaved().remove(name);
     let Some(path) = config.state.as_ref().map(|folder| folder.join(name)) else { return };
     // One that stays is harmless: the authority is asked about the order in it.
     let _ = on_a_thread(move || std::fs::remove_file(path)).await;

@@ -32,6 +32,7 @@ pub struct ServerContext {
     cache: Option<Arc<FileCache>>,
     /// The certificates whose status is stapled to them.
     stapled: Vec<Arc<Stapled>>,
+    wants_stapling: bool,
     /// How the status of clients' certificates is found out.
     client_status: Option<ClientStatus>,
     /// Held so that the next configuration finds the same sessions.
@@ -93,6 +94,7 @@ impl ServerContext {
             prefix: cx.conf_path(""),
             cache: ssl.certificate_cache.0.clone(),
             stapled: status.stapled,
+            wants_stapling: ssl.stapling,
             client_status: status.clients,
             _sessions: sessions,
         }))
@@ -126,6 +128,11 @@ impl ServerContext {
     /// Whether the certificate that is ordered for the server is one of its certificates.
     pub fn is_issued(&self) -> bool {
         self.computed.iter().any(|names| matches!(names, Names::Issued))
+    }
+
+    /// Whether `ssl_stapling` asks for the status of certificates, or has it from a file.
+    pub fn wants_stapling(&self) -> bool {
+        self.wants_stapling
     }
 
     /// Says which certificate is ordered for the server.

@@ -173,6 +173,12 @@ fn prepare(whole: &mut Prepare<'_>) -> Result<(), Fault> {
         let wanted = resolve(order, server, &issuers)?;
         if let Some(context) = context {
             context.bind(Arc::clone(wanted.certificate.issued()));
+            if context.wants_stapling() {
+                let message = "\"ssl_stapling\" ignored, the status of certificates that are \
+                               ordered by ACME is not asked for";
+                let warning = Diagnostic::new(Severity::Warn, message, Some(order.span));
+                whole.diagnostics.push(warning);
+            }
         }
         let _ = order.wanted.set(wanted);
     }
