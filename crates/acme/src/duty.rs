@@ -155,7 +155,7 @@ impl Keeper {
     /// has failed.
     async fn wait(&mut self, time: Duration) {
         let mut deadline = weir_engine::Deadline::new();
-        let has_unsaved = !self.plan.wanted.issuer.unsaved().is_empty();
+        let has_unsaved = !self.plan.wanted.issuer.unsaved.lock().await.is_empty();
         deadline.after(time.min(if has_unsaved { WRITES_AGAIN } else { LONGEST_SLEEP }));
         loop {
             let certificate = Arc::clone(&self.plan.wanted.certificate);

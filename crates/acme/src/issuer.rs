@@ -46,8 +46,9 @@ pub struct Issuer {
     pub(crate) account: tokio::sync::Mutex<Option<AccountKept>>,
     pub(crate) turns: Semaphore,
     gate: Mutex<Gate>,
-    /// What is to be written to its directory.
-    unsaved: Mutex<Unsaved>,
+    /// What is to be written to its directory. Held while a file there is written or removed, so
+    /// that nothing old is written over it.
+    pub(crate) unsaved: tokio::sync::Mutex<Unsaved>,
     /// The account, as all nodes have it.
     told: Mutex<Option<Told>>,
     /// Whether another node has brought the account since the duties have looked.
@@ -84,7 +85,7 @@ impl Issuer {
             account: tokio::sync::Mutex::default(),
             turns: Semaphore::new(MOST_ORDERS),
             gate: Mutex::default(),
-            unsaved: Mutex::default(),
+            unsaved: tokio::sync::Mutex::default(),
             told: Mutex::default(),
             has_other: AtomicBool::new(false),
             skew: AtomicI64::new(0),
@@ -139,11 +140,6 @@ impl Issuer {
     pub(crate) fn log(&self, level: Level, what: &str) {
         let line = format!("acme issuer \"{}\": {what}", self.name);
         process_log().log(level, 0, line);
-    }
-
-    /// What is to be written to its directory.
-    pub(crate) fn unsaved(&self) -> MutexGuard<'_, Unsaved> {
-        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {

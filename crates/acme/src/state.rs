@@ -66,6 +66,26 @@ pub(crate) async fn save(
     name: &str,
     content: String,
 ) -> bool {
+    write(issuer, config, &mut *issuer.unsaved.lock().await, name, content).await
+}
+
+/// Writes what could not be written before, up to the first file that fails again.
+pub(crate) async fn save_again(issuer: &Issuer, config: &IssuerConfig) {
+    let mut unsaved = issuer.unsaved.lock().await;
+    for (name, content) in unsaved.clone() {
+        if !write(issuer, config, &mut unsaved, &name, content).await {
+            return;
+        }
+    }
+}
+
+async fn write(
+    issuer: &Issuer,
+    config: &IssuerConfig,
+    unsaved: &mut Unsaved,
+    name: &str,
+    content: String,
+) -> bool {
     let Some(folder) = config.state.clone() else { return true };
     let path = folder.join(name);
     let shown = path.display().to_string();
@@ -73,7 +93,7 @@ pub(crate) async fn save(
     let write = move || temp_file::replace_as(&path, MODE, text.as_bytes());
     match on_a_thread(write).await {
         Ok(Err(error)) => {
-            if issuer.unsaved().insert(name.to_owned(), content).is_none() {
+            if unsaved.insert(name.to_owned(), content).is_none() {
                 let call = format!("writing \"{shown}\" failed");
                 let what = "it is in force until the worker ends, and writing is tried again";
                 issuer.log(Level::Error, &format!("{}; {what}", Failed(&call, &error)));
@@ -82,20 +102,10 @@ pub(crate) async fn save(
         }
         // The process ends if there is no thread.
         Ok(Ok(())) | Err(_) => {
-            if issuer.unsaved().remove(name).is_some() {
+            if unsaved.remove(name).is_some() {
                 issuer.log(Level::Notice, &format!("\"{shown}\" is written"));
             }
             true
-        }
-    }
-}
-
-/// Writes what could not be written before, up to the first file that fails again.
-pub(crate) async fn save_again(issuer: &Issuer, config: &IssuerConfig) {
-    let unsaved = issuer.unsaved().clone();
-    for (name, content) in unsaved {
-        if !save(issuer, config, &name, content).await {
-            return;
         }
     }
 }
@@ -108,7 +118,8 @@ pub(crate) async fn exists(config: &IssuerConfig, name: &str) -> bool {
 
 /// Removes a file that may be there.
 pub(crate) async fn remove(issuer: &Issuer, config: &IssuerConfig, name: &str) {
-    issuer.unsaved().remove(name);
+    let mut unsaved = issuer.unsaved.lock().await;
+    unsaved.remove(name);
     let Some(path) = config.state.as_ref().map(|folder| folder.join(name)) else { return };
     // One that stays is harmless: the authority is asked about the order in it.
     let _ = on_a_thread(move || std::fs::remove_file(path)).await;

@@ -1,6 +1,7 @@
 //! Latency histograms: times in buckets with fixed bounds, counted by a [family](super::Family).
 
 use crate::clock::Micros;
+
 /// The upper bounds of the buckets, in microseconds; one more bucket is unbounded. They include
 /// those of NGINX Plus's API, and of Prometheus's clients.
 pub const ENDS: [u64; 19] = [
