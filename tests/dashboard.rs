@@ -12,6 +12,7 @@ use crate::harness::{
 };
 
 mod sections;
+mod under_way;
 
 /// Several viewers: one who may change servers, below a path; one for whom the API only reads; one
 /// whom it refuses; and one without an API.
@@ -20,6 +21,7 @@ const CONF: &str = "
     limit_req_zone $uri zone=few:1m rate=1r/m;
     upstream shop { zone shop 128k; server %a% weight=2; server %b%; }
     upstream dead { zone dead 128k; server 127.0.0.1:1 max_fails=1; server 127.0.0.1:2 down; }
+    upstream off { server 127.0.0.1:4 down; }
     upstream plain { server %a%; }
     server { listen 127.0.0.1:%port%; status_zone front;
         location / { proxy_pass http://shop; }
@@ -142,6 +144,8 @@ fn sections_are_filled(page: &Page<'_>, broken: &AtomicBool) {
     broken.store(false, Ordering::Relaxed);
     assert_eq!(server.get("/dead").status, 502);
     page.open("port", "/x/y/dash/");
+    page.shows("tr.group:nth-child(1) .toggle", "dead");
+    page.shows("tr.group:nth-child(2) .toggle", "off");
     page.shows(
         "#wrong .bad",
         "Upstream dead has no server that takes new requests — 1 down, 1 unavail",
@@ -154,7 +158,7 @@ fn sections_are_filled(page: &Page<'_>, broken: &AtomicBool) {
     }
     // With the history of the server, there is a line at once.
     page.wait("document.querySelector('#tiles path.line').getAttribute('d').length > 5");
-    page.shows("#upstreams-count", "3 with 5 servers");
+    page.shows("#upstreams-count", "4 with 6 servers");
     page.shows("#zones td", "front");
     page.shows("#caches td", "50 %");
     page.shows("#limits td", "few");
@@ -490,7 +494,7 @@ fn the_how_to_shows_a_page_that_may_change_servers() {
     assert_eq!(server.get("/").status, 204);
     assert!(server.get("/dash/").text().contains("<title>Weir</title>"));
     let here: Value = serde_json::from_slice(&server.get("/dash/?here").body).unwrap();
-    assert_eq!(here, json!({ "write": "/api/", "signed_in": false }));
+    assert_eq!(here, json!({ "write": "/api/", "signed_in": false, "path": "/dash/" }));
     let state: Value = serde_json::from_slice(&server.get("/dash/?state").body).unwrap();
     assert!(state["api"]["http/server_zones"]["front"]["responses"]["2xx"].as_u64() >= Some(2));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Page;
+use super::{Page, under_way};
 use crate::harness::{
     Backend, Browser, Certificate, Client, Directory, Reply, Server, Signal, run, until,
 };
@@ -20,11 +20,13 @@ const CONF: &str = r#"
     limit_conn_zone $uri zone=alone:1m;
     upstream pool { zone pool 128k; least_conn; server %dead% weight=5 max_fails=0;
         server %a% slow_start=1h; server 127.0.0.1:2 down; }
+    upstream held { zone held 64k; server %a%; }
     upstream "<img src=x onerror=boom=1>" { zone "<img src=x>" 64k; server %dead% down; }
     server { listen 127.0.0.1:%port%; status_zone "<script>boom=1</script>"; server_name first.test;
         add_header X-Request-ID $request_id always;
         rewrite ^/old/(.*)$ /new/$1;
         location /new/ { proxy_pass http://pool; }
+        location /hang { proxy_pass http://held; }
         location /kept { proxy_pass http://%a%; proxy_cache kept; proxy_cache_valid 1m; }
         location /narrow { limit_req zone=narrow; limit_conn alone 9; proxy_pass http://%a%; }
         location /broken { proxy_pass http://%dead%; }
@@ -56,6 +58,9 @@ fn certificates(directory: &Directory) {
 
 pub(super) fn are_filled(browser: &Browser) {
     let a = Backend::new(|seen| {
+        if seen.target().contains("hang") {
+            return Reply::hold();
+        }
         if seen.target().contains("slow") {
             sleep(Duration::from_millis(30));
         }
@@ -68,6 +73,7 @@ pub(super) fn are_filled(browser: &Browser) {
     let slow = traffic(&server);
     page.open("port", "/dash/");
     requests(&page, &slow);
+    under_way::are_shown(&page);
     process(&page);
     slow_starts(&page);
     reloads(&page);
@@ -221,7 +227,7 @@ fn pair(page: &Page<'_>) {
     let resolvers = json!({ "names": {
         "requests": { "name": 12, "srv": 1, "addr": 0 }, "responses": { "noerror": 9, "nxdomain": 4 } } });
     page.browser.value(&format!(
-        "page.paused = true; take({{ ...page.state, api: {{ ...page.api, ha: {ha}, resolvers: {resolvers}, 'http/acme_certificates': {acme} }} }}); show()"
+        "page.paused = true; take({{ ...page.state, at: page.state.at + 1, api: {{ ...page.api, ha: {ha}, resolvers: {resolvers}, 'http/acme_certificates': {acme} }} }}); show()"
     ));
     page.shows(
         "#wrong .bad",

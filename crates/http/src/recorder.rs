@@ -49,6 +49,13 @@ impl Request {
         }
     }
 
+    /// Leaves the request out of those under way: it is only a question about them.
+    pub(crate) fn hide_notes(&self) {
+        if let Some(noting) = &self.noting {
+            noting.hide();
+        }
+    }
+
     /// Whether steps are noted.
     #[inline]
     pub(crate) fn is_noted(&self) -> bool {

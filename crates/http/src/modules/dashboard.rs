@@ -23,7 +23,7 @@ use weir_engine::event_loop::{self, on_a_thread};
 use weir_upstream::{Registry, Side};
 use weir_wire::h1::Method;
 use weir_wire::header::Known;
-use weir_wire::uri::{Unescape, arg, unescape};
+use weir_wire::uri::{Unescape, arg, split_args, unescape};
 
 use crate::core::location::Kind;
 use crate::module::{Handler, Module, Pending, Verdict};
@@ -103,6 +103,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         if !is_here(request) {
             return Verdict::Status(404);
         }
+        request.hide_notes();
         let query = request.args.split(|&byte| byte == b'&').next().unwrap_or_default();
         match query {
             b"icon" => page::send_icon(request).await,
@@ -140,7 +141,8 @@ fn is_here(request: &Request) -> bool {
     }
 }
 
-/// The shortest path of a location of this server that takes changes by the API, if there is one.
+/// The shortest path of a location of this server that takes changes by the API, if there is one,
+/// and the path of the page as it came here: a proxy in front may have stripped a prefix.
 fn here(request: &Request) -> Value {
     let tree = tree(request);
     let locations = request.server.locations.iter().flat_map(crate::route::Location::with_nested);
@@ -152,7 +154,8 @@ fn here(request: &Request) -> Value {
     let shortest = writable.min_by_key(|location| location.escaped_name.len());
     let path = shortest.map(|location| String::from_utf8_lossy(&location.escaped_name));
     let signed_in = request.head.get(Known::Authorization).is_some();
-    json!({ "write": path, "signed_in": signed_in })
+    let (own, _) = split_args(request.head.target());
+    json!({ "write": path, "signed_in": signed_in, "path": String::from_utf8_lossy(own) })
 }
 
 /// Answers with what the API has at a path.

@@ -56,6 +56,11 @@ impl Noting {
         notes.subject.client = Some(client.clone());
         notes.subject.is_hidden = !is_recorded;
     }
+
+    /// Leaves the request out of the list.
+    pub(super) fn hide(&self) {
+        lock(&self.notes).subject.is_hidden = true;
+    }
 }
 
 /// New notes, in the list.
@@ -119,15 +124,24 @@ pub(crate) struct UnderWay {
     pub(crate) notes: Notes,
 }
 
+/// All notes that are in use or spare.
+fn all() -> Vec<Arc<Mutex<Notes>>> {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.0.iter().filter_map(Weak::upgrade).collect()
+}
+
+/// The number of requests that [`list`] finds without a limit.
+pub(crate) fn number() -> usize {
+    all().iter().filter(|notes| lock(notes).is_listed()).count()
+}
+
 /// The requests that `is_wanted` takes, the oldest first, at most `limit`. It looks at notes that
 /// their thread may want to write, so it must be quick.
 pub(crate) fn list(limit: usize, is_wanted: impl Fn(&Notes) -> bool) -> Vec<UnderWay> {
-    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-    let held: Vec<_> = all.0.iter().filter_map(Weak::upgrade).collect();
-    drop(all);
+    let held = all();
     let start = |notes: &Arc<Mutex<Notes>>| {
         let notes = lock(notes);
-        (!notes.ended && !notes.subject.is_hidden && is_wanted(&notes)).then_some(notes.start)
+        (notes.is_listed() && is_wanted(&notes)).then_some(notes.start)
     };
     let mut found: Vec<_> = held.iter().filter_map(|notes| Some((start(notes)?, notes))).collect();
     found.sort_by_key(|(start, _)| *start);
@@ -141,6 +155,11 @@ pub(crate) fn list(limit: usize, is_wanted: impl Fn(&Notes) -> bool) -> Vec<Unde
 }
 
 impl Notes {
+    /// Whether they are those of a request under way that others may see.
+    fn is_listed(&self) -> bool {
+        !self.ended && !self.subject.is_hidden
+    }
+
     /// The start of the connection.
     pub(crate) fn opened(&self) -> Instant {
         self.subject.opened

@@ -26,6 +26,7 @@ pub(super) const SCRIPT: &[&str] = &[
     include_str!("page/upstreams.js"),
     include_str!("page/edits.js"),
     include_str!("page/requests.js"),
+    include_str!("page/under_way.js"),
     include_str!("page/sections.js"),
     include_str!("page/vitals.js"),
     include_str!("page/pair.js"),

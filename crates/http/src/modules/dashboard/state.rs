@@ -6,9 +6,10 @@
 
 use serde_json::{Map, Value, json};
 use weir_engine::clock;
-use weir_upstream::{Group, GroupSummary, Now, Unfit};
+use weir_upstream::{Group, GroupSummary, Now, PeerStatus, Unfit};
 
 use super::{Source, history};
+use crate::recorder::under_way;
 use crate::status_tree::Question;
 
 /// What is taken over from the API. Paths that do not exist are left out.
@@ -41,6 +42,10 @@ const MOST_ZONES: usize = 200;
 /// always shown.
 const MOST_UNFIT: usize = 200;
 
+/// The maximum number of requests under way that are shown, the oldest of them. Their number is
+/// always shown.
+const MOST_UNDER_WAY: usize = 20;
+
 /// The state.
 pub(super) fn make(source: &Source) -> Value {
     let mut api = Map::new();
@@ -52,18 +57,37 @@ pub(super) fn make(source: &Source) -> Value {
         }
     }
     let now = Now::current();
-    let mut unfit = Unfits { now, shown: Vec::new(), left_out: 0 };
+    let mut unfits = Unfits { now, failing: Vec::new(), chosen: Vec::new(), left_out: 0 };
     let groups = source.question.groups.iter().enumerate();
-    let groups: Vec<Value> = groups.map(|(at, group)| unfit.group(at, group)).collect();
+    let groups: Vec<Value> = groups.map(|(at, group)| unfits.group(at, group)).collect();
+    let (unfit, unfit_left_out) = unfits.shown();
     json!({
         "at": clock::msec(),
         "host": source.hostname,
         "point": history::now(),
         "api": api,
         "groups": groups,
-        "unfit": unfit.shown,
-        "unfit_left_out": unfit.left_out,
+        "unfit": unfit,
+        "unfit_left_out": unfit_left_out,
+        "under_way": requests_under_way(source),
     })
+}
+
+/// The requests under way, and how many more there are. These are counted only if there are more:
+/// a count looks at each of them.
+fn requests_under_way(source: &Source) -> Value {
+    let question = Question {
+        path: "http/requests_under_way".to_owned(),
+        args: format!("limit={MOST_UNDER_WAY}").into_bytes(),
+        ..source.question.clone()
+    };
+    let found = source.tree.map(|tree| (tree.read)(&question));
+    let Some((200, Value::Array(shown))) = found else { return Value::Null };
+    let left_out = match shown.len() {
+        MOST_UNDER_WAY => under_way::number().saturating_sub(MOST_UNDER_WAY),
+        _ => 0,
+    };
+    json!({ "shown": shown, "left_out": left_out })
 }
 
 /// An object or a list with at most [`MOST_ZONES`] entries: of certificates, those that expire
@@ -86,11 +110,13 @@ fn bounded(value: Value) -> Value {
     Value::Object(entries.into_iter().take(MOST_ZONES).collect())
 }
 
-/// The servers that are not up.
+/// The servers that are not up: those that fail, and those that somebody has taken out, which do
+/// not displace the others.
 struct Unfits {
     now: Now,
-    shown: Vec<Value>,
-    left_out: u64,
+    failing: Vec<Value>,
+    chosen: Vec<Value>,
+    left_out: usize,
 }
 
 impl Unfits {
@@ -98,10 +124,11 @@ impl Unfits {
     fn group(&mut self, at: usize, group: &Group) -> Value {
         let now = self.now;
         let summary = group.summary(now, |peer, state, backup| {
-            if self.shown.len() >= MOST_UNFIT {
-                self.left_out += 1;
-            } else {
-                self.shown.push(unfit(at, &Unfit::of(peer, state, backup, now), now));
+            let is_chosen = matches!(state, PeerStatus::Down | PeerStatus::Draining);
+            let list = if is_chosen { &mut self.chosen } else { &mut self.failing };
+            match list.len() < MOST_UNFIT {
+                true => list.push(unfit(at, &Unfit::of(peer, state, backup, now), now)),
+                false => self.left_out += 1,
             }
         });
         let GroupSummary { states, full, backups, backups_up, active, requests, fails, queue } =
@@ -115,6 +142,15 @@ impl Unfits {
             [active, requests, fails, group.kept()],
             queue,
         ])
+    }
+
+    /// The list, and the number of servers beyond it.
+    fn shown(self) -> (Vec<Value>, usize) {
+        let Self { failing: mut shown, chosen, left_out, .. } = self;
+        shown.extend(chosen);
+        let left_out = left_out + shown.len().saturating_sub(MOST_UNFIT);
+        shown.truncate(MOST_UNFIT);
+        (shown, left_out)
     }
 }
 

@@ -32,6 +32,27 @@ function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/// Makes the children of an element like others, and touches only what differs: the focus, a
+/// selection, a press of the mouse and scrolled places stay. Children must have no handlers.
+function settle(element, wanted) {
+  wanted.forEach((next, at) => {
+    const now = element.childNodes[at];
+    const node = typeof next === "string" ? document.createTextNode(next) : next;
+    if (!now) return element.append(node);
+    if (now.nodeName !== node.nodeName) return now.replaceWith(node);
+    if (node.nodeType === Node.TEXT_NODE) return say(now, node.data);
+    for (const { name } of [...now.attributes]) if (!node.hasAttribute(name)) now.removeAttribute(name);
+    for (const { name, value } of node.attributes) {
+      if (now.getAttribute(name) === value) continue;
+      // The policy of the page permits no attribute with a style.
+      if (name === "style") now.style.cssText = node.style.cssText;
+      else now.setAttribute(name, value);
+    }
+    settle(now, [...node.childNodes]);
+  });
+  while (element.childNodes.length > wanted.length) element.lastChild.remove();
+}
+
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3, notation: "compact" });
 

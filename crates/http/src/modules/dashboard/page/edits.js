@@ -11,7 +11,7 @@ async function learnEdits() {
   edits.may = false;
   try {
     const here = await ask("?here");
-    edits.path = here.write === null ? null : here.write.replace(/\/+$/, "");
+    edits.path = here.write === null ? null : stripped(here.path) + here.write.replace(/\/+$/, "");
     edits.signedIn = here.signed_in;
     sayEdits(edits.path === null ? "Servers can be changed here where this server has a location with “api write=on;”." : "");
   } catch (error) {
@@ -19,6 +19,9 @@ async function learnEdits() {
     sayEdits(`Whether servers can be changed is not known: ${error.message}.`);
   }
 }
+
+/// The prefix that a proxy in front has taken off the path of this page.
+const stripped = (path) => (location.pathname.endsWith(path) ? location.pathname.slice(0, location.pathname.length - path.length) : "");
 
 function sayEdits(note, button) {
   const element = $("edit-note");
@@ -54,24 +57,30 @@ async function learnRights(group, peer, isWanted) {
   for (const name of shown.open.keys()) askServers(name);
 }
 
-/// The buttons of a server, as they apply to its state; none for those who may not use them.
+const isOff = (peer) => peer.state === "down" || peer.state === "draining";
+
+/// The buttons of a server, as they apply to its state; none for those who may not use them. They
+/// stay the same elements, so that the focus stays on them.
 function showActs(known, group, peer) {
   known.peer = peer;
-  const offered = edits.path !== null && edits.may && group.zone;
-  const key = offered ? `${peer.state} ${peer.weight}` : "none";
-  if (known.actsKey === key) return;
-  known.actsKey = key;
-  if (!offered) return known.acts.replaceChildren();
+  if (edits.path === null || !edits.may || !group.zone) {
+    known.buttons = null;
+    return known.acts.replaceChildren();
+  }
+  if (!known.buttons) {
+    const button = (edit) => h("button", { type: "button", onclick: () => begun(group.name, known.peer, edit(known.peer)) });
+    known.buttons = [button((peer) => (isOff(peer) ? raise : drain)), button(() => lower), button(() => reweigh)];
+    known.acts.replaceChildren(h("div.acts", {}, known.buttons));
+  }
+  const [turn, down, weigh] = known.buttons;
   const of = `${peer.server} of ${group.name}`;
-  const button = (text, label, edit) =>
-    h("button", { type: "button", "aria-label": label, onclick: () => begun(group.name, known.peer, edit) }, text);
-  const isOff = peer.state === "down" || peer.state === "draining";
-  const held = known.acts.contains(document.activeElement) ? [...known.acts.querySelectorAll("button")].indexOf(document.activeElement) : -1;
-  known.acts.replaceChildren(h("div.acts", {},
-    isOff ? button("Up", `Let ${of} take requests`, raise) : button("Drain", `Drain ${of}`, drain),
-    peer.state === "down" ? null : button("Down", `Take ${of} down`, lower),
-    button("Weight", `Change the weight of ${of}`, reweigh)));
-  if (held >= 0) (known.acts.querySelectorAll("button")[held] || known.acts.querySelector("button"))?.focus();
+  const name = (button, text, label) => { say(button, text); button.setAttribute("aria-label", label); };
+  if (isOff(peer)) name(turn, "Up", `Let ${of} take requests`);
+  else name(turn, "Drain", `Drain ${of}`);
+  name(down, "Down", `Take ${of} down`);
+  name(weigh, "Weight", `Change the weight of ${of}`);
+  if (peer.state === "down" && document.activeElement === down) turn.focus();
+  down.hidden = peer.state === "down";
 }
 
 const serverAddress = (group, peer) => `${edits.path}/9/http/upstreams/${encodeURIComponent(group.name)}/servers/${peer.id}`;
@@ -154,7 +163,7 @@ function confirmed(wanted) {
   dialog.replaceChildren(form);
   dialog.onclose = () => {
     question = null;
-    if (origin && origin.isConnected) origin.focus();
+    returnFocus(origin, wanted);
   };
   dialog.showModal();
   (first || yes).focus();
@@ -162,12 +171,28 @@ function confirmed(wanted) {
   first?.select();
 }
 
+/// Puts the focus back to where a question came from, or near to it if that is gone.
+function returnFocus(origin, { group, peer }) {
+  const row = shown.rows.get(group.name);
+  const own = row?.servers?.rows.get(peer.id)?.buttons?.find((button) => !button.hidden);
+  for (const element of [origin, own, row?.button, $("filter")]) {
+    element?.focus();
+    if (element && document.activeElement === element) return;
+  }
+}
+
 /// Brings the open question up to date.
 function showQuestion() {
-  if (!question || !question.takesAway) return;
+  if (!question) return;
   const group = groupNamed(question.group.name);
-  const last = !group || isLast(group, question.peer);
-  const words = group ? remains(group, question.peer) : h("p.is-bad", {}, "The configuration does not have this upstream any more.");
+  if (!group && !question.yes.disabled) {
+    question.left.replaceChildren(h("p.is-bad", {}, "The configuration does not have this upstream any more."));
+    question.yes.disabled = true;
+    question.no.focus();
+  }
+  if (!group || question.yes.disabled || !question.takesAway) return;
+  const last = isLast(group, question.peer);
+  const words = remains(group, question.peer);
   if (question.left.textContent !== words.textContent) question.left.replaceChildren(words);
   question.yes.className = last ? "first danger" : "first";
   say(question.yes, last ? `${question.word} the last one` : question.word);
@@ -218,5 +243,7 @@ function toast(text, isError, undo) {
     h("button", { type: "button", "aria-label": "Close this message", onclick: close }, "✕"));
   $("toasts").append(element);
   while ($("toasts").children.length > 4) $("toasts").firstChild.remove();
-  if (!isError) setTimeout(close, UNDO);
+  // The one in which somebody is stays.
+  const expire = () => (element.contains(document.activeElement) ? setTimeout(expire, UNDO) : close());
+  if (!isError) setTimeout(expire, UNDO);
 }

@@ -11,8 +11,9 @@ const page = {
   wait: EVERY, timer: null, answered: 0, asking: false, paused: false,
 };
 
-/// Takes a new state in.
+/// Takes a state in, unless it is the one before: viewers share answers.
 function take(state) {
+  if (page.state && page.state.at === state.at) return;
   page.before = page.state;
   page.state = state;
   page.seconds = page.before ? Math.max(0.2, (state.at - page.before.at) / 1000) : 1;
@@ -80,7 +81,7 @@ function takeHistory(history) {
 }
 
 function show() {
-  const parts = [showTraffic, showUpstreams, showSections, showWrong, showHead, showQuestion];
+  const parts = [showTraffic, showUpstreams, showUnderWay, showSections, showWrong, showHead, showQuestion];
   parts.forEach((part) => part(page));
   listCounts();
 }
@@ -202,7 +203,9 @@ async function begin() {
   });
   $("last-errors").addEventListener("click", () => listRequests("errors", "errors"));
   $("last-slow").addEventListener("click", () => listRequests("slow", "slow requests"));
+  $("wrong-body").addEventListener("click", ({ target }) => target.dataset.go && go(target.dataset.go));
   document.addEventListener("keydown", obeyKey);
+  addEventListener("online", () => poll(true));
   document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(page.timer) : poll(true)));
   await Promise.all([learnEdits(), ask("?history").then(takeHistory).catch(() => {})]);
   poll(true);

@@ -33,28 +33,33 @@ function showList(records, words) {
 
 const clockTime = (text) => new Date(text).toLocaleTimeString("en-GB");
 
-/// Shows the request with an id.
+/// Shows the request with an id, ended or under way.
 async function findRequest(id) {
-  const body = $("requests-body");
   $("request-id").value = id;
-  try {
-    const record = await detail(`${RECORDS}/${encodeURIComponent(id)}`);
-    showRecord(record);
-  } catch (error) {
-    const words = error.status === 404 ? `There is no record of a request ${id}. Only errors, slow requests and a sample are recorded, where “request_records on;” is in force.` : error.message;
-    body.replaceChildren(h("p.is-bad", {}, words));
+  let words;
+  for (const path of [RECORDS, "http/requests_under_way"]) {
+    try {
+      return showRecord(await detail(`${path}/${encodeURIComponent(id)}`));
+    } catch (error) {
+      words = error.status === 404 ? `There is no record of a request ${id}, and none is under way. Only errors, slow requests and a sample are recorded, where “request_records on;” is in force.` : error.message;
+      if (error.status !== 404) break;
+    }
   }
+  $("requests-body").replaceChildren(h("p.is-bad", {}, words));
 }
 
-function showRecord(record) {
+function showRecord(told) {
+  const isOpen = told.doing !== undefined;
+  const record = isOpen ? { ...told, took: told.age, server: { name: told.server } } : told;
   const place = (part) => (part ? `${part.name || "(no name)"}${part.place ? ` — ${part.place}` : ""}` : null);
   const ends = { complete: "sent in full", client: "the client went away", client_timeout: "the client was too slow", closed: "closed without a response", broken: "broke off" };
   const facts = [
     ["Request", record.request], ["Id", record.id], ["Trace", record.trace],
-    ["Status", `${record.status}${record.sent_status && record.sent_status !== record.status ? `, sent as ${record.sent_status}` : ""}`],
-    ["Took", `${micros(record.took)}, ended ${clockTime(record.ended)}, ${ends[record.end] || record.end}`],
-    ["Client", `${record.client || "–"}, ${record.protocol || ""}${record.tls ? `, ${record.tls.protocol} ${record.tls.cipher}` : ""}, connection ${record.connection} request ${record.connection_request}`],
-    ["Bytes", `${bytes(record.received || 0)} received, ${bytes(record.sent || 0)} sent`],
+    ["Under way", isOpen && `for ${micros(record.age)}; ${doing(record)}, for ${micros(record.doing_for)}`],
+    ["Status", !isOpen && `${record.status}${record.sent_status && record.sent_status !== record.status ? `, sent as ${record.sent_status}` : ""}`],
+    ["Took", !isOpen && `${micros(record.took)}, ended ${clockTime(record.ended)}, ${ends[record.end] || record.end}`],
+    ["Client", `${record.client || "–"}${record.protocol ? `, ${record.protocol}` : ""}${record.tls ? `, ${record.tls.protocol} ${record.tls.cipher}` : ""}, connection ${record.connection} request ${record.connection_request}`],
+    ["Bytes", !isOpen && `${bytes(record.received || 0)} received, ${bytes(record.sent || 0)} sent`],
     ["Server", place(record.server)], ["Location", place(record.location)],
     ["Final URI", record.uri],
     ["Cache", record.cache ? `${record.cache.status} — ${record.cache.key}` : null],

@@ -22,8 +22,7 @@ function section(id, title, content, isWhole) {
     $("more").insertBefore(made.element, next.find((element) => element.parentNode) || null);
     listSections();
   }
-  // What somebody is in stays as it is.
-  if (!made.body.contains(document.activeElement)) made.body.replaceChildren(...content);
+  settle(made.body, content);
 }
 
 const ORDER = ["zones", "errors", "tls", "caches", "limits", "pair", "resolvers", "process"];

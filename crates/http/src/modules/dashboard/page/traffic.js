@@ -102,8 +102,8 @@ function showClasses(page) {
   say(classes.value, number(minute.responses));
   const kinds = ["mute", "good", "info", "warn", "bad"];
   const shown = minute.classes.map((count, at) => [at, count]).filter(([, count]) => count > 0);
-  classes.extra.replaceChildren(bar(shown.map(([at, count]) => [kinds[at], count])),
-    h("div.classes", {}, shown.map(([at, count]) => h(`span.c${at + 1}`, {}, `${at + 1}xx ${percent(count, minute.responses)}`))));
+  settle(classes.extra, [bar(shown.map(([at, count]) => [kinds[at], count])),
+    h("div.classes", {}, shown.map(([at, count]) => h(`span.c${at + 1}`, {}, `${at + 1}xx ${percent(count, minute.responses)}`)))]);
   classes.line.svg.remove();
 }
 

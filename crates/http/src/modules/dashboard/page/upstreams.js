@@ -19,13 +19,20 @@ function unfitOf([group, id, server, state, reasons, since, until, backup]) {
   return { group, id, server, state, reasons, since, until, backup };
 }
 
-/// How bad a group is: the first of two is worse if this is larger.
+/// How bad a group is: the first of two is worse if this is larger. What fails is worse than what
+/// somebody has taken out on purpose, since only the latter is known.
 function badness(group) {
-  if (group.up === 0) return 4;
-  if (group.up === group.backupsUp) return 3;
-  if (group.states[3] + group.states[5]) return 2;
+  const fails = group.total === 0 || failing(group) > 0;
+  if (group.up === 0) return fails ? 6 : 3;
+  if (group.up === group.backupsUp) return fails ? 5 : 2;
+  if (fails) return 4;
   return group.total > group.up ? 1 : 0;
 }
+
+/// The number of servers that fail.
+const failing = (group) => group.states[3] + group.states[5];
+
+const TONE_OF_GROUPS = ["", "", "is-bad", "is-bad", "is-warn", "is-bad", "is-bad"];
 
 const ORDERS = {
   wrong: (one, other) => badness(other) - badness(one) || one.at - other.at,
@@ -55,7 +62,8 @@ function showUpstreams(page) {
   const filter = $("filter").value.trim().toLowerCase();
   const found = page.groups.filter((group) => group.name.toLowerCase().includes(filter));
   found.sort(ORDERS[$("order").value]);
-  const visible = found.slice(0, shown.groups);
+  // What is open, and where somebody is, does not vanish behind the end of the list.
+  const visible = found.filter((group, at) => at < shown.groups || shown.open.has(group.name) || isHeld(shown.rows.get(group.name)));
   say($("upstreams-count"), `${number(found.length)} with ${plural(found.reduce((sum, group) => sum + group.total, 0), "server")}`);
   shown.none.hidden = found.length > 0;
   shown.more.hidden = found.length <= visible.length;
@@ -64,12 +72,17 @@ function showUpstreams(page) {
   visible.forEach(showGroup);
 }
 
+/// Whether the focus is in a row or what belongs to it.
+const isHeld = (row) => Boolean(row && [row.element, row.detail].some((part) => part?.contains(document.activeElement)));
+
 /// Brings the rows into this order without touching those that are in place, so that the focus and
 /// the reader's place stay.
 function arrange(groups) {
   const wanted = new Set(groups.map((group) => group.name));
+  let lost = false;
   for (const [name, row] of shown.rows) {
     if (!wanted.has(name)) {
+      lost ||= isHeld(row);
       row.element.remove();
       row.detail?.remove();
       row.detail = null;
@@ -89,6 +102,7 @@ function arrange(groups) {
     }
     last = row.detail || row.element;
   }
+  if (lost) (shown.body.querySelector(".toggle") || $("filter")).focus();
 }
 
 function makeRow(group) {
@@ -110,7 +124,7 @@ function showGroup(group) {
     row.bar.replaceChildren(bar([["good", up], ["info", draining + checking], ["mute", down], ["bad", unavail + unhealthy]]));
     const others = STATES.map((state, at) => [state, group.states[at]]).filter(([state, count]) => count && state !== "up");
     say(row.counts, [`${number(up)}${others.length ? "" : ` of ${number(group.total)}`} up`, ...others.map(([state, count]) => `${number(count)} ${state}`)].join(", "));
-    row.counts.className = badness(group) > 2 || group.total === 0 ? "is-bad" : badness(group) === 2 ? "is-warn" : "";
+    row.counts.className = TONE_OF_GROUPS[badness(group)];
   }
   say(row.rate, `${rate(gain.requests)}/s`);
   say(row.active, number(group.active));
@@ -209,9 +223,14 @@ function showServers(name, answer) {
     row.inside.replaceChildren(row.servers.facts, made, row.servers.more);
   }
   const { rows, body, facts, more } = row.servers;
-  const visible = peers.slice(0, open.servers);
+  const visible = peers.filter((peer, at) => at < open.servers || isHeld(rows.get(peer.id)) || (question?.peer.id === peer.id && question.group.name === name));
   const wanted = new Set(visible.map((peer) => peer.id));
-  for (const [id, known] of rows) if (!wanted.has(id)) { known.element.remove(); rows.delete(id); }
+  for (const [id, known] of rows) {
+    if (wanted.has(id)) continue;
+    if (isHeld(known)) row.button.focus();
+    known.element.remove();
+    rows.delete(id);
+  }
   const held = body.contains(document.activeElement);
   visible.forEach((peer, at) => {
     const known = rows.get(peer.id) || makeServer(rows, peer.id);
@@ -224,7 +243,7 @@ function showServers(name, answer) {
   });
   more.hidden = peers.length <= visible.length;
   say(more, `Show ${Math.min(SERVERS_AT_ONCE, peers.length - visible.length)} of ${number(peers.length - visible.length)} more`);
-  facts.replaceChildren(...groupFacts(group, answer, peers));
+  settle(facts, groupFacts(group, answer, peers));
 }
 
 /// What a server gained per second.

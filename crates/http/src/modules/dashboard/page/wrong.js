@@ -34,18 +34,14 @@ function faults(page) {
 }
 
 const RULES = [
-  // Groups without a server.
+  // Groups without a server, those with failures first.
   ({ groups }, add) => {
-    for (const group of groups.filter((group) => group.total > 0 && group.up === 0)) {
+    for (const group of groups.filter((group) => group.up === group.backupsUp).sort(ORDERS.wrong)) {
       const states = STATES.map((state, at) => [state, group.states[at]]).filter(([, count]) => count);
       const kinds = states.map(([state, count]) => `${count} ${state}`).join(", ");
-      add("bad", `Upstream ${group.name} has no server that takes new requests`, kinds, group.name);
-    }
-    for (const group of groups.filter((group) => group.total === 0)) {
-      add("bad", `Upstream ${group.name} has no server`, "no address is known", group.name);
-    }
-    for (const group of groups.filter((group) => group.up > 0 && group.up === group.backupsUp)) {
-      add("bad", `Upstream ${group.name} lives on its backup servers`, plural(group.backupsUp, "backup server"), group.name);
+      if (group.total === 0) add("bad", `Upstream ${group.name} has no server`, "no address is known", group.name);
+      else if (group.up === 0) add("bad", `Upstream ${group.name} has no server that takes new requests`, kinds, group.name);
+      else add("bad", `Upstream ${group.name} lives on its backup servers`, plural(group.backupsUp, "backup server"), group.name);
     }
   },
   // Servers that are not up, those of one group and reason together.
@@ -103,27 +99,24 @@ const RULES = [
   (page, add) => VITAL_RULES.forEach((rule) => rule(page, add)),
 ];
 
-/// Shows the faults. The list is only made anew when it differs, so that a reader is not disturbed.
+/// Shows the faults. Buttons are heard of by `begin`.
 function showWrong(page) {
   const found = faults(page);
   const body = $("wrong-body");
-  const text = JSON.stringify(found);
   page.wrong = found.filter((fault) => fault.level !== "info").length;
-  if (body.dataset.text === text) return;
-  body.dataset.text = text;
   const held = document.activeElement && body.contains(document.activeElement) ? document.activeElement.dataset.go : null;
   const list = found.slice(0, 60).map((fault) =>
     h(`li.${fault.level}`, {},
       h("span.level", {}, LEVELS[fault.level]),
       h("span", {}, fault.text, fault.why ? h("span.why", {}, ` — ${fault.why}`) : null),
-      fault.go ? h("button.plain", { type: "button", "data-go": fault.go, onclick: () => go(fault.go), "aria-label": `Show ${fault.go.replace("#", "")}` }, "show") : null));
+      fault.go ? h("button.plain", { type: "button", "data-go": fault.go, "aria-label": `Show ${fault.go.replace("#", "")}` }, "show") : null));
   const more = found.length > 60 ? h("p.muted.more", {}, `and ${found.length - 60} more`) : null;
   const up = page.groups.reduce((sum, group) => sum + group.up, 0);
   const fine = `Nothing is wrong. ${plural(up, "server")} of ${plural(page.groups.length, "upstream")} take${up === 1 ? "s" : ""} requests.`;
-  body.replaceChildren(
+  settle(body, [
     page.wrong === 0 ? h("p.fine", {}, page.groups.length ? fine : "Nothing is wrong.") : "",
-    found.length ? h("ul.wrong-list", {}, list) : "", more || "");
-  if (held) [...body.querySelectorAll("button")].find((button) => button.dataset.go === held)?.focus();
+    found.length ? h("ul.wrong-list", {}, list) : "", more || ""]);
+  if (held && document.activeElement.dataset.go !== held) [...body.querySelectorAll("button")].find((button) => button.dataset.go === held)?.focus();
 }
 
 /// Goes to a section, or opens an upstream.
