@@ -80,10 +80,22 @@ pub(crate) struct Shipped<'a> {
 }
 
 impl Shipped<'_> {
-    /// Builds it, and returns the program's path.
+    /// Builds it, makes sure that it names no folder, and returns the program's path.
     pub(crate) fn build(&self) -> Result<PathBuf, Failure> {
+        let program = self.compile()?;
+        let told = |error| format!("{}: {error}", program.display());
+        let content = std::fs::read(&program).map_err(told)?;
+        let named = places(&self.target()?)?.into_iter().map(|(folder, _)| folder);
+        match named.into_iter().find(|folder| holds(&content, folder.as_bytes())) {
+            None => Ok(program),
+            Some(folder) => Err(format!("{} names {folder}", program.display())),
+        }
+    }
+
+    /// Builds it without that check, for a program that is not shipped, and returns its path.
+    pub(crate) fn compile(&self) -> Result<PathBuf, Failure> {
         let host = host()?;
-        let target = target()?.join(self.folder);
+        let target = self.target()?;
         let (mut rust, mut c) = (Vec::new(), Vec::new());
         for (folder, shown) in places(&target)? {
             rust.push(format!("--remap-path-prefix={folder}={shown}"));
@@ -107,14 +119,11 @@ impl Shipped<'_> {
             command.env(CONFIGURE, configure);
         }
         succeed(&mut command)?;
-        let program = target.join(host).join("release/weir");
-        let told = |error| format!("{}: {error}", program.display());
-        let content = std::fs::read(&program).map_err(told)?;
-        let named = places(&target)?.into_iter().map(|(folder, _)| folder);
-        match named.into_iter().find(|folder| holds(&content, folder.as_bytes())) {
-            None => Ok(program),
-            Some(folder) => Err(format!("{} names {folder}", program.display())),
-        }
+        Ok(target.join(host).join("release/weir"))
+    }
+
+    fn target(&self) -> Result<PathBuf, Failure> {
+        Ok(target()?.join(self.folder))
     }
 }
 

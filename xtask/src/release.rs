@@ -38,7 +38,8 @@ pub(crate) fn trained() -> Result<PathBuf, Failure> {
     let folder = cargo::target()?.join("training");
     let seen = folder.join("seen");
     let flag = Some(format!("-Cprofile-generate={}", seen.display()));
-    let watched = cargo::Shipped { flag, configure: None, folder: "watched" }.build()?;
+    // It names the folder of the profile.
+    let watched = cargo::Shipped { flag, configure: None, folder: "watched" }.compile()?;
     // Cargo does not check the profile's content, so each profile has its own name.
     let profile = folder.join(format!("{:016x}.profdata", fingerprint(&watched)?));
     if !profile.is_file() {
