@@ -248,3 +248,45 @@ fn the_connection_of_a_redirect_within_is_kept() {
         assert_eq!(seen[0].connection == seen[1].connection, is_kept, "{target}");
     }
 }
+
+/// The kept connections of a group that a reload removes are closed, not after
+/// `keepalive_timeout`; those of another stay.
+#[test]
+fn connections_of_a_removed_group_are_closed() {
+    if is_nginx() {
+        return;
+    }
+    let (told, ends) = std::sync::mpsc::channel();
+    let address = |name: &'static str| {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, told) = (listener.local_addr().unwrap().to_string(), told.clone());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut buffer = [0; 4096];
+            while let Ok(1..) = stream.read(&mut buffer) {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            }
+            let _ = told.send(name);
+        });
+        address
+    };
+    let (stays, goes) = (address("stays"), address("goes"));
+    let conf = |groups: &str, locations: &str| {
+        format!(
+            "upstream stays {{ server {stays}; keepalive 4; keepalive_timeout 1h; }} {groups}
+             server {{ listen 127.0.0.1:%port%; {locations}
+                 location /stays {{ proxy_pass http://stays; }} }}"
+        )
+    };
+    let both = conf(
+        &format!("upstream goes {{ server {goes}; keepalive 4; keepalive_timeout 1h; }}"),
+        "location /goes { proxy_pass http://goes; }",
+    );
+    let server = Server::http(&both).start();
+    assert_eq!((server.text("/goes"), server.text("/stays")), ("ok".into(), "ok".into()));
+    server.reload_http(&conf("", ""));
+    let closed = ends.recv_timeout(std::time::Duration::from_secs(60));
+    assert_eq!(closed, Ok("goes"));
+    // The backend accepts one connection only.
+    assert_eq!(server.text("/stays"), "ok");
+}

@@ -8,7 +8,7 @@ use weir_conf::{Assembly, Block, Environment};
 use weir_engine::log_files::LogFile;
 use weir_engine::thread_pool::directive::{Named, ThreadPools};
 use weir_upstream::{
-    Group, PoolId, Registry, ResolverConfig, Side, UpstreamPlan, UpstreamRef, Upstreams, Zones,
+    Group, Place, Registry, ResolverConfig, Side, UpstreamPlan, UpstreamRef, Upstreams, Zones,
 };
 
 /// The upstreams of one side by name in lower case and port.
@@ -67,8 +67,8 @@ impl SharedPlan {
     pub fn make(&self, sides: &[Side], files: &[Arc<LogFile>], registry: &Registry) -> Shared {
         let make = |planned: &Option<(Side, UpstreamPlan)>| {
             let (_, plan) = planned.clone().filter(|(side, _)| sides.contains(side))?;
-            let (group, pool) = (registry.group(&plan.group), registry.pool(&plan.group.key));
-            Some(Upstream { plan, group, pool })
+            let (group, place) = (registry.group(&plan.group), registry.place(&plan.group.key));
+            Some(Upstream { plan, group, place })
         };
         Shared {
             upstreams: self.upstreams.iter().map(make).collect(),
@@ -138,5 +138,5 @@ pub struct Upstream {
     /// The group, with its state.
     pub group: Arc<Group>,
     /// Where each thread keeps its connections.
-    pub pool: PoolId,
+    pub place: Arc<Place>,
 }

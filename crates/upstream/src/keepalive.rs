@@ -1,11 +1,15 @@
 //! Idle connections to peers, kept for later requests. Each thread has its own, since a connection
 //! belongs to the event loop that opened it.
 
-use std::collections::{HashMap, VecDeque};
+use std::{collections::VecDeque, sync::Arc};
 
 use weir_engine::stats::{Family, Key, Local};
 
-use crate::{address_key::AddressKey, group::Group};
+use crate::{
+    address_key::AddressKey,
+    group::Group,
+    place::{ByPlace, Place, PlaceId},
+};
 
 /// The idle connections of all threads by group, for those with a `zone`.
 static KEPT: Family = Family::new(1);
@@ -94,63 +98,37 @@ impl Usage {
 
 /// The idle connections of one thread, by group.
 #[derive(Debug)]
-pub struct Pools<C>(Vec<Pool<C>>);
-
-/// The index of a group's pool, equal in all threads for the life of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolId(usize);
-
-impl PoolId {
-    /// The index.
-    pub fn index(self) -> usize {
-        self.0
-    }
-}
-
-/// The assigned indices, by the key of the group.
-#[derive(Debug, Default)]
-pub(crate) struct PoolIds(HashMap<String, PoolId>);
-
-impl PoolIds {
-    /// The index of a group's pool. Looked up once per configuration, so that requests look no
-    /// names up.
-    pub(crate) fn of(&mut self, key: &str) -> PoolId {
-        if let Some(&place) = self.0.get(key) {
-            return place;
-        }
-        let place = PoolId(self.0.len());
-        self.0.insert(key.to_owned(), place);
-        place
-    }
-}
+pub struct Pools<C>(ByPlace<Pool<C>>);
 
 impl<C> Default for Pools<C> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(ByPlace::new())
     }
 }
 
 impl<C> Pools<C> {
-    /// The pool at an index, if it ever had a connection in this thread.
-    pub fn get(&mut self, place: PoolId) -> Option<&mut Pool<C>> {
-        self.0.get_mut(place.0)
+    /// The pool of a group, if it ever had a connection in this thread.
+    pub fn get(&mut self, id: PlaceId) -> Option<&mut Pool<C>> {
+        self.0.get(id)
     }
 
-    /// The pool at an index.
-    pub fn pool(&mut self, place: PoolId) -> &mut Pool<C> {
-        if self.0.len() <= place.0 {
-            self.0.resize_with(place.0 + 1, Pool::default);
+    /// The pool of a group. Closes the connections of a group that is gone and had the place.
+    pub fn pool(&mut self, place: &Arc<Place>) -> &mut Pool<C> {
+        let (pool, left) = self.0.entry(place);
+        if let Some(mut left) = left {
+            left.clear();
         }
-        &mut self.0[place.0]
+        pool
     }
 
     /// Closes all connections.
     pub fn clear(&mut self) {
-        for pool in &mut self.0 {
-            let before = pool.idle.len();
-            pool.idle.clear();
-            pool.recount(before);
-        }
+        self.0.iter_mut().for_each(Pool::clear);
+    }
+
+    /// Closes the connections of groups that no configuration has any more.
+    pub fn close_gone(&mut self) {
+        self.0.take_gone().iter_mut().for_each(Pool::clear);
     }
 
     /// Closes the longest idle connections, one of each pool in turn, at most `most`. Returns their
@@ -159,7 +137,7 @@ impl<C> Pools<C> {
         let mut closed = 0;
         loop {
             let before = closed;
-            for pool in &mut self.0 {
+            for pool in self.0.iter_mut() {
                 if closed == most {
                     return closed;
                 }
@@ -254,6 +232,13 @@ impl<C> Pool<C> {
         evicted
     }
 
+    /// Closes all connections.
+    fn clear(&mut self) {
+        let before = self.idle.len();
+        self.idle.clear();
+        self.recount(before);
+    }
+
     /// Closes the connection that has been idle for longest, if there is one.
     fn close_oldest(&mut self) -> bool {
         let before = self.idle.len();
@@ -310,7 +295,7 @@ mod tests {
     use weir_engine::Addr;
 
     use super::*;
-    use crate::config::GroupConfig;
+    use crate::{config::GroupConfig, place::Places};
 
     fn address(port: u16) -> AddressKey {
         AddressKey::of(&Addr::Inet(([127, 0, 0, 1], port).into()))
@@ -337,16 +322,17 @@ mod tests {
 
     #[test]
     fn on_a_shortage_each_pool_gives_up_its_longest_idle() {
-        let (mut ids, mut pools) = (PoolIds::default(), Pools::default());
-        for (name, connections) in [("few", 1..2), ("many", 2..4)] {
+        let (places, mut pools) = (Places::default(), Pools::default());
+        let (few, many) = (places.of("few"), places.of("many"));
+        for (place, connections) in [(&few, 1..2), (&many, 2..4)] {
             for connection in connections {
-                let pool = pools.pool(ids.of(name));
+                let pool = pools.pool(place);
                 pool.put(&CONFIG, connection, address(80), 0, used(1), 0);
             }
         }
         assert_eq!(pools.reclaim(2), 2);
-        assert!(pools.pool(ids.of("few")).is_empty());
-        let left = pools.pool(ids.of("many")).take(&CONFIG, address(80), 0, Made::default());
+        assert!(pools.pool(&few).is_empty());
+        let left = pools.pool(&many).take(&CONFIG, address(80), 0, Made::default());
         assert_eq!(left, Some((3, used(1))));
         assert_eq!(pools.reclaim(2), 0);
     }
@@ -359,7 +345,9 @@ mod tests {
         };
         let group = Group::new(config, None);
         let mut pools = Pools::default();
-        let pool = pools.pool(PoolIds::default().of("counted"));
+        let places = Places::default();
+        let place = places.of("counted");
+        let pool = pools.pool(&place);
         pool.put(&CONFIG, 1, address(80), 0, used(1), 0);
         pool.count_for(&group);
         assert_eq!(group.kept(), 1);
@@ -372,6 +360,13 @@ mod tests {
         assert_eq!(group.kept(), 0);
         pool.put(&CONFIG, 4, address(80), 0, used(1), 50);
         pools.clear();
+        assert_eq!(group.kept(), 0);
+        let pool = pools.pool(&place);
+        pool.put(&CONFIG, 5, address(80), 0, used(1), 50);
+        pools.close_gone();
+        assert_eq!(group.kept(), 1);
+        drop(place);
+        pools.close_gone();
         assert_eq!(group.kept(), 0);
     }
 
@@ -416,14 +411,14 @@ mod tests {
 
     #[test]
     fn each_group_has_a_pool_of_its_own() {
-        let (mut ids, mut pools) = (PoolIds::default(), Pools::default());
-        let (one, two) = (ids.of("one"), ids.of("two"));
-        assert!(pools.get(two).is_none());
-        pools.pool(two).put(&CONFIG, 1, address(80), 0, used(1), 0);
-        assert_eq!(pools.get(one).map(|pool| pool.len()), Some(0));
-        assert_eq!(pools.get(ids.of("two")).map(|pool| pool.len()), Some(1));
+        let (places, mut pools) = (Places::default(), Pools::default());
+        let (one, two) = (places.of("one"), places.of("two"));
+        assert!(pools.get(two.id()).is_none());
+        pools.pool(&two).put(&CONFIG, 1, address(80), 0, used(1), 0);
+        assert!(pools.get(one.id()).is_none());
+        assert_eq!(pools.get(two.id()).map(|pool| pool.len()), Some(1));
         pools.clear();
-        assert!(pools.pool(two).is_empty());
+        assert!(pools.pool(&two).is_empty());
     }
 
     #[test]

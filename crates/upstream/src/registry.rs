@@ -9,7 +9,7 @@ use std::{
 use crate::{
     config::GroupConfig,
     group::Group,
-    keepalive::{PoolId, PoolIds},
+    place::{Place, Places},
     resolver::{Resolver, ResolverConfig, WeakResolver},
     upstreams::Side,
 };
@@ -20,7 +20,7 @@ use crate::{
 pub struct Registry {
     groups: Mutex<Groups>,
     resolvers: Mutex<Vec<WeakResolver>>,
-    pools: Mutex<PoolIds>,
+    places: Places,
 }
 
 #[derive(Debug, Default)]
@@ -73,9 +73,9 @@ impl Registry {
         group
     }
 
-    /// The index of the pools of the group with that key.
-    pub fn pool(&self, key: &str) -> PoolId {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner).of(key)
+    /// The place of the group with that key in the tables of threads.
+    pub fn place(&self, key: &str) -> Arc<Place> {
+        self.places.of(key)
     }
 
     /// The resolver of a configuration: the live one with its cache, if any.

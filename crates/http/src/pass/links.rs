@@ -22,7 +22,7 @@ use weir_engine::connection::Conn;
 use weir_engine::error_log::Level;
 use weir_engine::event_loop;
 use weir_engine::timer::Deadline;
-use weir_upstream::{Causes, KeepaliveConfig, Made, Peer, Pick, PoolId};
+use weir_upstream::{Causes, KeepaliveConfig, Made, Peer, Pick, PlaceId};
 use weir_wire::h2::{Config, Connection, Role};
 
 use super::attempt::{self, CONNECTING, Failure, client_gone, while_client_stays};
@@ -31,7 +31,7 @@ use super::course::Pass;
 use super::retrying::{TryLimit, within};
 use super::shared_links::{self, Lease, MOST_STREAMS, Making, Shared, State, forget};
 use super::stream::{Reason, StreamChannel};
-use super::{clock, fields_of_head, made};
+use super::{clock, fields_of_head, made, pool};
 use crate::errors::Cause;
 use crate::h2::{CONNECTION_WINDOW, Link, Upkeep};
 use crate::request::Request;
@@ -64,7 +64,7 @@ pub(super) fn at_once(
 /// A connection with room that fits.
 fn find(peer: &Peer, pass: &Pass<'_>, made: Made) -> Option<Lease> {
     let config = pass.target.keepalive();
-    let place = pass.target.upstream()?.pool;
+    let place = pass.target.upstream()?.place.id();
     let shared = shared_links::find(peer, config, place, pass.tag(), made)?;
     Some(Lease::new(shared, config, Some(place)))
 }
@@ -172,8 +172,10 @@ async fn connect(
 ) -> Result<(Lease, Rc<Link>), Failure> {
     let count = pass.target.upstream().and_then(|upstream| upstream.group.kept_count());
     let shared = Rc::new(Shared::new(peer, pass.tag(), made.unwrap_or_default(), count));
-    let place = pass.target.upstream().map(|upstream| upstream.pool);
-    let place = place.filter(|&place| made.is_some() && shared_links::list(&shared, place));
+    let place = pass.target.upstream().map(|upstream| &upstream.place);
+    let place = place.filter(|place| made.is_some() && shared_links::list(&shared, place));
+    let place = place.map(|place| place.id());
+    pool::sweep_later();
     let making = Making(Rc::clone(&shared));
     let lease = Lease::new(Rc::clone(&shared), pass.target.keepalive(), place);
     match attempt::connect(request, pass, pick, limit).await {
@@ -199,7 +201,7 @@ fn settle(
     making: Making,
     link: Rc<Link>,
     config: &KeepaliveConfig,
-    place: Option<PoolId>,
+    place: Option<PlaceId>,
 ) -> impl Future<Output = ()> + use<> {
     let config = *config;
     async move {

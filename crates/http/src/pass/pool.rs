@@ -9,7 +9,7 @@ use weir_engine::connection::Conn;
 use weir_upstream::{Peer, Pools, Usage};
 
 use super::course::Pass;
-use super::{clock, made};
+use super::{clock, made, shared_links};
 use crate::request::Request;
 
 thread_local! {
@@ -21,7 +21,8 @@ thread_local! {
     static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::new());
 }
 
-/// The interval of sweeps, which close connections that are dead or have been idle for too long.
+/// The interval of sweeps, which close connections that are dead, have been idle for too long, or
+/// are those of a group that no configuration has any more.
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 
 /// The most connections that one shortage closes, as of idle clients.
@@ -46,7 +47,7 @@ pub(crate) fn take(peer: &Peer, request: &mut Request, pass: &Pass<'_>) -> Optio
     if config.connections == 0 {
         return None;
     }
-    let place = pass.target.upstream()?.pool;
+    let place = pass.target.upstream()?.place.id();
     let made = made::wanted(request, pass)?;
     POOLS.with_borrow_mut(|pools| {
         let pool = pools.get(place)?;
@@ -66,11 +67,10 @@ pub(crate) fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usag
         return;
     }
     let Some(upstream) = pass.target.upstream() else { return };
-    let place = upstream.pool;
     usage.requests += 1;
     let now = clock::millis();
     let evicted = POOLS.with_borrow_mut(|pools| {
-        let pool = pools.pool(place);
+        let pool = pools.pool(&upstream.place);
         pool.count_for(&upstream.group);
         pool.put(config, conn, peer.address_key, pass.tag(), usage, now)
     });
@@ -88,7 +88,7 @@ fn give_up_on_shortage() {
 }
 
 /// Starts the sweeps of this thread, which run while it keeps connections.
-fn sweep_later() {
+pub(super) fn sweep_later() {
     if SWEEPING.replace(true) {
         return;
     }
@@ -96,8 +96,10 @@ fn sweep_later() {
     weir_engine::event_loop::spawn(async {
         loop {
             weir_engine::timer::sleep(SWEEP_EVERY).await;
+            let shared = shared_links::close_gone();
             let left = POOLS.with_borrow_mut(|pools| {
                 let now = clock::millis();
+                pools.close_gone();
                 pools
                     .iter_mut()
                     .map(|pool| {
@@ -106,7 +108,7 @@ fn sweep_later() {
                     })
                     .sum::<usize>()
             });
-            if left == 0 {
+            if left + shared == 0 {
                 return SWEEPING.set(false);
             }
         }

@@ -3,10 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use weir_upstream::{
-    AddressKey, Causes, CountedIdle, KeepaliveConfig, KeptCount, Made, Peer, PoolId,
+    AddressKey, ByPlace, Causes, CountedIdle, KeepaliveConfig, KeptCount, Made, Peer, Place,
+    PlaceId,
 };
 
 use super::clock;
@@ -18,8 +20,7 @@ use crate::h2::Link;
 pub(super) const MOST_STREAMS: usize = 128;
 
 thread_local! {
-    /// By the index of the group's pool.
-    static LINKS: RefCell<Vec<Vec<Rc<Shared>>>> = const { RefCell::new(Vec::new()) };
+    static LINKS: RefCell<ByPlace<Vec<Rc<Shared>>>> = const { RefCell::new(ByPlace::new()) };
     static CLOSED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -64,11 +65,15 @@ pub(super) struct Lease {
     pub(super) shared: Rc<Shared>,
     config: KeepaliveConfig,
     /// The place among those of the thread; None for a connection that is not shared.
-    place: Option<PoolId>,
+    place: Option<PlaceId>,
 }
 
 impl Lease {
-    pub(super) fn new(shared: Rc<Shared>, config: &KeepaliveConfig, place: Option<PoolId>) -> Self {
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        config: &KeepaliveConfig,
+        place: Option<PlaceId>,
+    ) -> Self {
         shared.active.update(|active| active + 1);
         shared.counted.take();
         Self { shared, config: *config, place }
@@ -98,34 +103,44 @@ impl Drop for Lease {
         if shared.active.get() > 0 {
             return;
         }
-        let State::Open(link) = &*shared.state.borrow() else { return };
+        if !matches!(*shared.state.borrow(), State::Open(_)) {
+            return;
+        }
         let now = clock::millis();
         match self.place {
             Some(place) if !shared.is_worn(&self.config, now) && !CLOSED.get() => {
                 shared.idle_since.set(now);
                 shared.counted.set(shared.count.as_ref().map(KeptCount::one));
-                evict(place, self.config.connections);
+                if !evict(place, self.config.connections) {
+                    shared.close_idle();
+                }
             }
-            _ => link.shut_down(),
+            _ => shared.close_idle(),
         }
     }
 }
 
-/// Closes the connections that have been idle for longest, beyond `most`.
-fn evict(place: PoolId, most: usize) {
-    LINKS.with_borrow(|links| {
-        let Some(links) = links.get(place.index()) else { return };
+/// Closes the connections that have been idle for longest, beyond `most`; false if the group is
+/// gone.
+fn evict(place: PlaceId, most: usize) -> bool {
+    LINKS.with_borrow_mut(|links| {
+        let Some(links) = links.get(place) else { return false };
         let idle = || links.iter().filter(|shared| shared.active.get() == 0 && shared.is_open());
         for _ in most..idle().count() {
             let longest = idle().min_by_key(|shared| shared.idle_since.get());
-            if let Some(shared) = longest
-                && let State::Open(link) = &*shared.state.borrow()
-            {
-                shared.counted.take();
-                link.shut_down();
-            }
+            longest.into_iter().for_each(|shared| shared.close_idle());
         }
-    });
+        true
+    })
+}
+
+/// Ends the connections of groups that no configuration has any more; returns the number of those
+/// of others.
+pub(super) fn close_gone() -> usize {
+    LINKS.with_borrow_mut(|links| {
+        links.take_gone().iter().flatten().for_each(|shared| shared.close_idle());
+        links.iter().map(Vec::len).sum()
+    })
 }
 
 impl Shared {
@@ -144,6 +159,14 @@ impl Shared {
             state: RefCell::new(State::Connecting(Vec::new())),
             lost: Cell::new(Reason::Closed),
             loss_counted: Cell::new(false),
+        }
+    }
+
+    /// Ends the connection, once its requests have ended.
+    fn close_idle(&self) {
+        self.counted.take();
+        if let State::Open(link) = &*self.state.borrow() {
+            link.shut_down();
         }
     }
 
@@ -183,32 +206,31 @@ impl Shared {
 pub(super) fn find(
     peer: &Peer,
     config: &KeepaliveConfig,
-    place: PoolId,
+    place: PlaceId,
     tag: u64,
     made: Made,
 ) -> Option<Rc<Shared>> {
     let now = clock::millis();
-    LINKS.with_borrow(|links| {
+    LINKS.with_borrow_mut(|links| {
         let fits = |shared: &&Rc<Shared>| {
             shared.address == peer.address_key
                 && shared.made == made
                 && (!config.local || shared.tag == tag)
                 && shared.has_room(config, now)
         };
-        links.get(place.index())?.iter().find(fits).cloned()
+        links.get(place)?.iter().find(fits).cloned()
     })
 }
 
 /// Lists a connection that is being made, for others to wait for. Returns whether it is listed.
-pub(super) fn list(shared: &Rc<Shared>, place: PoolId) -> bool {
+pub(super) fn list(shared: &Rc<Shared>, place: &Arc<Place>) -> bool {
     if CLOSED.get() {
         return false;
     }
     LINKS.with_borrow_mut(|links| {
-        if links.len() <= place.index() {
-            links.resize_with(place.index() + 1, Vec::new);
-        }
-        links[place.index()].push(Rc::clone(shared));
+        let (links, left) = links.entry(place);
+        left.iter().flatten().for_each(|shared| shared.close_idle());
+        links.push(Rc::clone(shared));
     });
     true
 }
@@ -231,7 +253,7 @@ impl Drop for Making {
 pub(super) fn forget(gone: &Rc<Shared>) {
     gone.counted.take();
     LINKS.with_borrow_mut(|links| {
-        for links in links {
+        for links in links.iter_mut() {
             links.retain(|shared| !Rc::ptr_eq(shared, gone));
         }
     });
@@ -241,10 +263,6 @@ pub(super) fn forget(gone: &Rc<Shared>) {
 pub(crate) fn close_all() {
     CLOSED.set(true);
     LINKS.with_borrow(|links| {
-        for shared in links.iter().flatten() {
-            if let State::Open(link) = &*shared.state.borrow() {
-                link.shut_down();
-            }
-        }
+        links.iter().flatten().for_each(|shared| shared.close_idle());
     });
 }
