@@ -230,9 +230,14 @@ impl RequestFields {
         })?;
         let head = &mut builder.head;
         head.length = text.len();
-        // RFC 9113 section 8.5: a tunnel leads to a host and a port.
-        if head.method == Method::Connect && head.connect_protocol.is_empty() && head.port == 0 {
-            return Err(RequestError::new(authority_fault(PseudoFault::Invalid)));
+        if head.method == Method::Connect && head.connect_protocol.is_empty() {
+            if self.pseudo.has_path() {
+                return Err(RequestError::new(RequestFault::Connect));
+            }
+            // RFC 9113 section 8.5: a tunnel leads to a host and a port.
+            if head.port == 0 {
+                return Err(RequestError::new(authority_fault(PseudoFault::Invalid)));
+            }
         }
         Ok(())
     }

@@ -98,6 +98,14 @@ impl Pseudos {
                     protocol,
                 }),
                 (None, None, None) => fail(Pseudo::Authority, PseudoFault::Missing),
+                // Refused behind its fields, which an error page gets.
+                (Some(scheme), Some(path), _) => Ok(Asked {
+                    method,
+                    scheme,
+                    path: Some((path, self.scan)),
+                    shown: path,
+                    protocol,
+                }),
                 _ => Err(RequestError::new(RequestFault::Connect)),
             };
         }
@@ -106,6 +114,11 @@ impl Pseudos {
             return fail(Pseudo::Path, PseudoFault::Missing);
         };
         Ok(Asked { method, scheme, path: Some((path, self.scan)), shown: path, protocol })
+    }
+
+    /// Whether there is a path, which a CONNECT without `:protocol` must not have.
+    pub(super) fn has_path(&self) -> bool {
+        self.get(Pseudo::Path).is_some()
     }
 
     /// What a refused request asks for, if its method and path are known.

@@ -146,6 +146,18 @@ fn refusals() {
 }
 
 #[test]
+fn a_refused_connect_keeps_its_fields() {
+    let fields = [(":method", "CONNECT"), GET[1], GET[2], GET[3], ("range", "bytes=0-1")];
+    let mut builder = RequestFields::new(Version::HTTP_2);
+    let (mut text, mut fields) = (Vec::new(), block(&fields));
+    let refused = builder.build(&mut fields, &mut text, &Limits::default(), true, |_| None);
+    assert_eq!(refused.expect_err("CONNECT").status(), 405);
+    let head = builder.head();
+    assert_eq!(head.get(&text, Known::Range), Some(&b"bytes=0-1"[..]));
+    assert!(head.get(&text, Known::Host).is_some() && !head.host.is_empty());
+}
+
+#[test]
 fn what_is_left_of_odd_fields() {
     let (head, text) = build(
         &get(&[("a_b", "1"), ("cookie", "a=b"), ("x!", "2"), ("cookie", "c=d"), ("d", "")]),
