@@ -101,6 +101,28 @@ fn kept_connections_to_upstreams_make_room() {
     server.wait_log("20 worker_connections are not enough, reusing connections");
 }
 
+/// Nor do they keep clients and other upstreams from the descriptors of the process.
+#[test]
+fn kept_connections_to_upstreams_free_descriptors() {
+    if is_nginx() {
+        return;
+    }
+    let backend = Backend::text("ok");
+    let groups: String = (0..100)
+        .map(|group| format!("upstream u{group} {{ server {}; keepalive 4; }}", backend.address()))
+        .collect();
+    let locations: String = (0..100)
+        .map(|group| format!("location = /{group} {{ proxy_pass http://u{group}; }}"))
+        .collect();
+    let conf = conf("worker_rlimit_nofile 64;", 1000).replace("return 200 ok;", &locations);
+    let server =
+        Server::conf(&conf.replace("access_log off;", &format!("access_log off; {groups}")));
+    let server = server.start();
+    for group in 0..100 {
+        assert_eq!(server.get(&format!("/{group}")).status, 200, "group {group}");
+    }
+}
+
 #[test]
 fn accepting_resumes_when_descriptors_are_free() {
     let server = Server::conf(&conf("worker_rlimit_nofile 64;", 1000)).start();

@@ -1,13 +1,16 @@
 //! Limits on connections. If a thread's connections (`worker_connections`) run short, idle ones are
-//! closed, then new ones refused. If the descriptors of the process run out, accepting pauses until
-//! one is free.
+//! closed, then new ones refused. If the descriptors of the process run out, kept connections to
+//! upstreams are closed, and accepting pauses until one is free.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use rustix::io::Errno;
 
 use crate::error_log::{Level, Seldom};
 use crate::stats;
@@ -28,11 +31,16 @@ type Reclaim = Rc<dyn Fn() -> usize>;
 thread_local! {
     static LIMIT: Cell<u64> = const { Cell::new(DEFAULT_LIMIT) };
     static RECLAIM: RefCell<Vec<Reclaim>> = const { RefCell::new(Vec::new()) };
+    /// The functions that a shortage of descriptors calls, too.
+    static SPARE: RefCell<Vec<Reclaim>> = const { RefCell::new(Vec::new()) };
     /// Whether [`RESTING`] has entries.
     static RESTS: Cell<bool> = const { Cell::new(false) };
     /// The tasks that wait for a free descriptor.
     static RESTING: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
 }
+
+/// How often the descriptors of the process have run out.
+static EXHAUSTIONS: AtomicU64 = AtomicU64::new(0);
 
 static NOT_ENOUGH: Seldom = Seldom::new();
 static REUSING: Seldom = Seldom::new();
@@ -51,6 +59,33 @@ pub fn limit() -> u64 {
 /// those registered earlier could close none.
 pub fn on_shortage(reclaim: impl Fn() -> usize + 'static) {
     RECLAIM.with_borrow_mut(|all| all.push(Rc::new(reclaim)));
+}
+
+/// Registers a function as [`on_shortage`] does that is also called if the descriptors of the
+/// process run out: no client loses anything by what it closes.
+pub fn on_any_shortage(reclaim: impl Fn() -> usize + 'static) {
+    let reclaim: Reclaim = Rc::new(reclaim);
+    RECLAIM.with_borrow_mut(|all| all.push(Rc::clone(&reclaim)));
+    SPARE.with_borrow_mut(|all| all.push(reclaim));
+}
+
+/// Whether the error says that there are no descriptors.
+pub(crate) fn is_exhausted(errno: Option<Errno>) -> bool {
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// Closes connections because the descriptors of the process have run out; returns whether there
+/// were any. Other threads learn of it by [`exhaustions`].
+#[cold]
+pub(crate) fn give_up_spare() -> bool {
+    EXHAUSTIONS.fetch_add(1, Ordering::Relaxed);
+    let all = SPARE.with_borrow(Clone::clone);
+    all.iter().any(|reclaim| reclaim() > 0)
+}
+
+/// How often the descriptors of the process have run out.
+pub fn exhaustions() -> u64 {
+    EXHAUSTIONS.load(Ordering::Relaxed)
 }
 
 /// Whether another connection is allowed. Logs nginx's message if not.
@@ -139,6 +174,21 @@ mod tests {
             // No time has passed.
             assert!(is_ready(&mut rest).await);
         });
+    }
+
+    #[test]
+    fn only_what_is_spare_goes_for_descriptors() {
+        std::thread::spawn(|| {
+            let before = exhaustions();
+            on_shortage(|| panic!("clients stay"));
+            assert!(!give_up_spare());
+            let left = Rc::new(Cell::new(1));
+            on_any_shortage(move || left.replace(0));
+            assert!(give_up_spare() && !give_up_spare());
+            assert!(exhaustions() >= before + 3);
+        })
+        .join()
+        .unwrap();
     }
 
     #[test]

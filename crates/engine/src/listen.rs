@@ -151,6 +151,9 @@ async fn accept_some(
             Err(Errno::INTR) => {}
             Err(error) => {
                 if complain(error) {
+                    if capacity::is_exhausted(Some(error)) && capacity::give_up_spare() {
+                        return;
+                    }
                     return rest(listener).await;
                 }
             }
@@ -190,7 +193,7 @@ static FAILED: Seldom = Seldom::new();
 
 /// Logs an error; returns whether accepting must pause.
 fn complain(error: Errno) -> bool {
-    let exhausted = error == Errno::MFILE || error == Errno::NFILE;
+    let exhausted = capacity::is_exhausted(Some(error));
     let level = match error {
         Errno::CONNABORTED => Level::Error,
         _ if exhausted => Level::Crit,

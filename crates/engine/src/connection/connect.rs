@@ -12,6 +12,7 @@ use weir_sys::socket::{IntOption, set_int_option};
 use super::Conn;
 use crate::addr::Addr;
 use crate::capacity;
+use crate::event_loop;
 use crate::kernel::{self, Descriptor};
 
 /// The options of a connection to an upstream.
@@ -45,6 +46,11 @@ pub enum ConnectError {
 impl ConnectError {
     fn own(call: &str, error: impl Into<io::Error>) -> Self {
         Self::Own(call.to_owned(), error.into())
+    }
+
+    /// Whether the process has no descriptors.
+    fn is_exhausted(&self) -> bool {
+        matches!(self, Self::Own(_, error) if capacity::is_exhausted(Errno::from_io_error(error)))
     }
 
     /// Classifies the error of connecting.
@@ -83,7 +89,15 @@ pub async fn connect(
     timeout: Duration,
 ) -> Result<Conn, ConnectError> {
     capacity::claim_or_fail().map_err(|_| ConnectError::Capacity)?;
-    let (mut conn, pending) = start(addr, options)?;
+    let started = match start(addr, options) {
+        Err(error) if error.is_exhausted() && capacity::give_up_spare() => {
+            // A ring, and HTTP/2, close in the next turns.
+            event_loop::settle().await;
+            start(addr, options)
+        }
+        started => started,
+    };
+    let (mut conn, pending) = started?;
     if pending {
         let connected = conn.within(timeout, |conn, cx| conn.socket().poll_connected(cx));
         connected.await.map_err(|error| ConnectError::of_connect(error, addr))?;

@@ -78,13 +78,18 @@ pub(crate) fn put(peer: &Peer, pass: &Pass<'_>, conn: Box<Conn>, mut usage: Usag
     sweep_later();
 }
 
-/// From now on, kept connections are closed if the connections of this thread run short: they must
-/// not cost a client an error. Idle clients are registered earlier, so they go first, as in nginx.
+/// From now on, kept connections are closed if the connections of this thread or the descriptors of
+/// the process run short: they must not cost a client an error. Idle clients are registered
+/// earlier, so they go first if connections run short, as in nginx.
 fn give_up_on_shortage() {
     if !GIVES_UP.replace(true) {
-        let reclaim = || POOLS.with_borrow_mut(|pools| pools.reclaim(RECLAIM_MOST));
-        capacity::on_shortage(reclaim);
+        capacity::on_any_shortage(reclaim);
     }
+}
+
+fn reclaim() -> usize {
+    let closed = POOLS.with_borrow_mut(|pools| pools.reclaim(RECLAIM_MOST));
+    if closed > 0 { closed } else { shared_links::reclaim(RECLAIM_MOST) }
 }
 
 /// Starts the sweeps of this thread, which run while it keeps connections.
@@ -94,8 +99,15 @@ pub(super) fn sweep_later() {
     }
     give_up_on_shortage();
     weir_engine::event_loop::spawn(async {
+        let mut exhaustions = capacity::exhaustions();
         loop {
             weir_engine::timer::sleep(SWEEP_EVERY).await;
+            // Another thread has met the shortage.
+            if capacity::exhaustions()
+                != std::mem::replace(&mut exhaustions, capacity::exhaustions())
+            {
+                reclaim();
+            }
             let shared = shared_links::close_gone();
             let left = POOLS.with_borrow_mut(|pools| {
                 let now = clock::millis();

@@ -134,6 +134,16 @@ fn evict(place: PlaceId, most: usize) -> bool {
     })
 }
 
+/// Closes idle connections, at most `most`, in this turn of the loop or the next; returns their
+/// number.
+pub(super) fn reclaim(most: usize) -> usize {
+    LINKS.with_borrow(|links| {
+        let idle = |shared: &&Rc<Shared>| shared.active.get() == 0 && shared.is_open();
+        let idle = links.iter().flatten().filter(idle).take(most);
+        idle.map(|shared| shared.close_idle()).count()
+    })
+}
+
 /// Ends the connections of groups that no configuration has any more; returns the number of those
 /// of others.
 pub(super) fn close_gone() -> usize {
