@@ -354,6 +354,11 @@ impl Certificate {
         self.own().next = Some(next);
     }
 
+    /// Whether the last attempt has failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.own().status, Status::Failed(_))
+    }
+
     /// An attempt begins. Returns whether it is the first, and nothing is in force.
     pub(crate) fn begin(&self) -> bool {
         let own = self.own();

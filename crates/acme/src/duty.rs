@@ -21,7 +21,8 @@ use crate::account;
 use crate::error::{AcmeError, Scope};
 use crate::issuer::{Resolving, Wanted, at};
 use crate::order;
-use crate::renewal::{self, Window};
+use crate::renewal::Window;
+use crate::schedule::{Next, Schedule, Validity};
 use crate::session::Session;
 use crate::state;
 use crate::url::AcmeUrl;
@@ -31,9 +32,6 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 /// The pause after a file that could not be written.
 const WRITES_AGAIN: Duration = Duration::from_secs(5);
-
-/// The shortest time from one certificate to the next, whatever clocks and authorities say.
-const LEAST_LIFE: Duration = Duration::from_secs(10);
 
 /// The first questions about renewal after a start are spread: one in this time.
 const SPREAD: Duration = Duration::from_millis(200);
@@ -55,16 +53,7 @@ pub fn duty(wanted: &Wanted, resolver: Option<Resolving>) -> Duty {
 struct Keeper {
     plans: Plans<Plan>,
     plan: Arc<Plan>,
-    failures: u32,
-    /// The place of the renewal within its period, chosen anew for each certificate.
-    share: f64,
-    window: Option<Window>,
-    /// Whether the operator wants another certificate now.
-    is_forced: bool,
-    /// When renewal information is asked for.
-    asks: clock::Instant,
-    /// Not to be ordered before.
-    rests: clock::Instant,
+    schedule: Schedule,
     /// Whether this node orders, or another one for all.
     is_ours: watch::Receiver<bool>,
 }
@@ -89,13 +78,10 @@ async fn keep(mut plans: Plans<Plan>) {
     let plan = plans.current();
     let counted = Counted::new(&plan.wanted.issuer);
     let spread = u32::try_from(counted.0.certificates.load(Relaxed)).unwrap_or(u32::MAX);
-    let now = clock::now();
-    let asks = now + SPREAD.saturating_mul(spread).mul_f64(fastrand::f64());
+    let first_question = SPREAD.saturating_mul(spread).mul_f64(fastrand::f64());
+    let schedule = Schedule::new(clock::now(), first_question, fastrand::f64());
     let is_ours = shared_turn::watch();
-    let (failures, share, window, rests) = (0, fastrand::f64(), None, now);
-    let is_forced = false;
-    let mut keeper =
-        Keeper { plans, plan, failures, share, window, is_forced, asks, rests, is_ours };
+    let mut keeper = Keeper { plans, plan, schedule, is_ours };
     keeper.heed_mark().await;
     loop {
         keeper.turn().await;
@@ -103,10 +89,9 @@ async fn keep(mut plans: Plans<Plan>) {
 }
 
 impl Keeper {
-    /// When the certificate is ordered or renewed, in seconds since 1970 by the authority's clock.
-    fn due(&self) -> i64 {
-        let pem = self.plan.wanted.certificate.pem().filter(|_| !self.is_forced);
-        pem.map_or(i64::MIN, |pem| renewal::due(pem.valid, self.window, self.share))
+    /// The validity of the certificate in force.
+    fn valid(&self) -> Option<Validity> {
+        self.plan.wanted.certificate.pem().map(|pem| pem.valid)
     }
 
     /// Does what is next, or waits for it.
@@ -120,26 +105,30 @@ impl Keeper {
         if !is_ours {
             return self.wait(LONGEST_SLEEP).await;
         }
-        let rest = self.rests.since(clock::now());
-        if !rest.is_zero() {
-            return self.wait(rest).await;
+        let now = clock::now();
+        match (self.schedule.next(self.valid(), now, issuer.now()), issuer.closed()) {
+            (Next::Order, Some((closed, reason))) => {
+                // Others have found out.
+                certificate.fail(&reason, wall_after(closed));
+                self.wait(closed).await;
+            }
+            (Next::Ask, Some((closed, _))) => self.schedule.ask_not_before(closed, now),
+            (Next::Order, None) => self.renew().await,
+            (Next::Ask, None) => self.ask().await,
+            (Next::Wait(left), _) => {
+                self.plan_next();
+                self.wait(left).await;
+            }
         }
-        if let Some((closed, reason)) = issuer.closed() {
-            // Others have found out.
-            certificate.fail(&reason, wall_after(closed));
-            return self.wait(closed).await;
+    }
+
+    /// Tells when the next order will be, unless that is when the last failure said.
+    fn plan_next(&self) {
+        let Wanted { certificate, issuer, .. } = &self.plan.wanted;
+        if self.schedule.due(self.valid()) > issuer.now() || !certificate.has_failed() {
+            let next = self.schedule.next_order(self.valid(), clock::now(), issuer.now());
+            certificate.plan(next - (issuer.now() - clock::wall_secs()));
         }
-        let (due, now) = (self.due(), issuer.now());
-        if due <= now {
-            return self.renew().await;
-        }
-        certificate.plan(due - (now - clock::wall_secs()));
-        let asks = self.asks.since(clock::now());
-        if asks.is_zero() {
-            return self.ask().await;
-        }
-        let left = Duration::from_secs(u64::try_from(due - now).unwrap_or(0));
-        self.wait(left.min(asks)).await;
     }
 
     /// Writes the certificate of another node to its file.
@@ -169,7 +158,8 @@ impl Keeper {
             let before = std::mem::replace(&mut self.plan, self.plans.current());
             if before.wanted.config != self.plan.wanted.config {
                 self.plan.wanted.issuer.ask_at_once();
-                (self.failures, self.rests) = (0, clock::now());
+                self.schedule.try_at_once(clock::now());
+                self.heed_mark().await;
                 return;
             }
             if self.heed_mark().await {
@@ -182,13 +172,13 @@ impl Keeper {
     /// removed once there is one.
     async fn heed_mark(&mut self) -> bool {
         let Wanted { certificate, issuer, config } = self.plan.wanted.clone();
-        if self.is_forced || !state::exists(&config, &certificate.mark()).await {
+        if self.schedule.is_forced() || !state::exists(&config, &certificate.mark()).await {
             return false;
         }
         let what = format!("{}: another certificate is wanted now", certificate.names());
         issuer.log(Level::Notice, &what);
         issuer.ask_at_once();
-        (self.is_forced, self.failures, self.rests) = (true, 0, clock::now());
+        self.schedule.force(clock::now());
         true
     }
 
@@ -217,7 +207,7 @@ impl Keeper {
     async fn order(&self, plan: &Plan) -> Result<bool, AcmeError> {
         let Wanted { certificate, issuer, config } = &plan.wanted;
         let mut session = Session::open(issuer, config, plan.resolver.as_ref()).await?;
-        if self.due() > issuer.now() {
+        if self.schedule.due(self.valid()) > issuer.now() {
             return Ok(false);
         }
         session.log_in().await?;
@@ -251,14 +241,11 @@ impl Keeper {
     fn succeed(&mut self, plan: &Plan) {
         let Wanted { certificate, issuer, .. } = &plan.wanted;
         certificate.succeed();
-        (self.failures, self.share, self.window) = (0, fastrand::f64(), None);
-        self.is_forced = false;
         let Some(pem) = certificate.pem() else { return };
-        let life = u64::try_from(pem.valid.1 - pem.valid.0).unwrap_or(0);
-        self.rests = clock::now() + LEAST_LIFE.max(Duration::from_secs(life / 4));
-        self.asks = self.rests;
-        let due = self.due().saturating_sub(issuer.now());
-        let left = Duration::from_secs(u64::try_from(due).unwrap_or(0));
+        self.schedule.issued(pem.valid, clock::now(), fastrand::f64());
+        self.plan_next();
+        let next = self.schedule.next_order(Some(pem.valid), clock::now(), issuer.now());
+        let left = Duration::from_secs(u64::try_from(next - issuer.now()).unwrap_or(0));
         let names = certificate.names();
         issuer.log(Level::Notice, &format!("{names}: a new certificate; next try {}", at(left)));
     }
@@ -270,9 +257,7 @@ impl Keeper {
             certificate.fail(&error.what, wall_after(wait));
             return;
         }
-        self.failures = self.failures.saturating_add(1);
-        let wait = renewal::retry(self.failures, error.wait, fastrand::f64());
-        self.rests = clock::now() + wait;
+        let wait = self.schedule.failed(error.wait, clock::now(), fastrand::f64());
         let is_new = certificate.fail(&error.what, wall_after(wait));
         let level = if is_new { Level::Error } else { Level::Info };
         let line = format!("{}: {error}; next try {}", certificate.names(), at(wait));
@@ -292,45 +277,44 @@ impl Keeper {
                 error.wait
             }
         };
-        self.asks = clock::now() + renewal::ask_again(wait);
+        self.schedule.ask_after(wait, clock::now());
     }
 
     /// Returns the time until the next question, if the authority says it.
     async fn renewal_information(&mut self, plan: &Plan) -> Result<Option<Duration>, AcmeError> {
         let Wanted { certificate, issuer, config } = &plan.wanted;
+        // Whatever comes of it, the authority's time is known again.
+        let mut session = Session::open(issuer, config, plan.resolver.as_ref()).await?;
         let pem = certificate.pem();
         let id = pem.as_ref().and_then(|pem| pem.renewal_id.clone());
         let Some(id) = id else { return Ok(None) };
-        let mut session = Session::open(issuer, config, plan.resolver.as_ref()).await?;
         let Ok(base) = session.resource("renewalInfo") else { return Ok(None) };
         let url = format!("{}/{id}", base.to_string().trim_end_matches('/'));
         let url = AcmeUrl::parse(&url).ok_or_else(|| AcmeError::new("its URL is malformed"))?;
         let answer = session.get(&url).await?;
-        let window = window(&answer.value);
-        if window.is_some() && window != self.window {
+        if let Some(window) = window(&answer.value)
+            && self.schedule.inform(window, self.valid(), issuer.now())
+        {
             let reason = answer.value.get("explanationURL").and_then(Value::as_str);
-            let before = self.due();
-            self.window = window;
-            if self.due() < before && self.due() <= issuer.now() {
-                let reason: String = reason.unwrap_or("no reason").chars().take(200).collect();
-                let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
-                let what =
-                    format!("{}: the authority wants a renewal ({reason})", certificate.names());
-                issuer.log(Level::Notice, &what);
-            }
+            let reason: String = reason.unwrap_or("no reason").chars().take(200).collect();
+            let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
+            let what = format!("{}: the authority wants a renewal ({reason})", certificate.names());
+            issuer.log(Level::Notice, &what);
         }
         Ok(answer.wait)
     }
 }
 
-/// The suggested period of renewal information.
+/// The suggested period of renewal information. One without a length is as none (RFC 9773 section
+/// 4.2).
 pub(crate) fn window(value: &Value) -> Option<Window> {
     let suggested = value.get("suggestedWindow")?;
     let time = |name: &str| {
         let text = suggested.get(name)?.as_str()?;
         weir_wire::date::parse_rfc3339(text.as_bytes())
     };
-    Some(Window { start: time("start")?, end: time("end")? })
+    let window = Window { start: time("start")?, end: time("end")? };
+    (window.start < window.end).then_some(window)
 }
 
 /// The wall clock after a time, in seconds since 1970.

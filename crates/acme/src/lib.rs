@@ -28,6 +28,7 @@ mod jws;
 mod order;
 mod pair;
 mod renewal;
+mod schedule;
 mod session;
 pub mod settings;
 mod state;

@@ -27,6 +27,12 @@ const MOST_ASKED: Duration = Duration::from_secs(86_400);
 /// Without an answer about that.
 const ASKED: Duration = Duration::from_secs(6 * 3600);
 
+/// The shortest time from one certificate to the next, whatever clocks and authorities say.
+const LEAST_REST: Duration = Duration::from_secs(10);
+
+/// That time if the one before came early, too; four times as long after each further one.
+const EARLY_REST: Duration = Duration::from_secs(3600);
+
 /// The period in which the authority wants a renewal (RFC 9773 section 4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
@@ -36,11 +42,13 @@ pub(crate) struct Window {
 
 /// When a certificate with this validity is renewed: in the authority's window, or else with a
 /// third of its life left, or half of a short one. The moments of many are spread over a twentieth
-/// of it.
+/// of it, and the last twentieth is left for failures, whatever the authority's window is.
 pub(crate) fn due((from, until): (i64, i64), window: Option<Window>, share: f64) -> i64 {
     let life = (until - from).max(0);
     if let Some(Window { start, end }) = window {
-        return start + portion(end - start, share);
+        let latest = until.saturating_sub(life / 20);
+        let (start, end) = (start.min(latest), end.min(latest));
+        return start.saturating_add(portion(end.saturating_sub(start), share));
     }
     let left = if life < SHORT { life / 2 } else { life / 3 };
     until - left - portion(life / 20, share)
@@ -62,6 +70,15 @@ pub(crate) fn retry(failures: u32, asked: Option<Duration>, share: f64) -> Durat
         }
         None => own,
     }
+}
+
+/// The time after a certificate in which no other is ordered. `early` counts the renewals in a row
+/// that came in the first third of a life: an authority that revokes is obeyed at once, and one
+/// that never has enough ever more slowly, like a clock that nobody can put right.
+pub(crate) fn rest(early: u32, life: Duration) -> Duration {
+    let growth = GROWTH.checked_pow(early.saturating_sub(1)).unwrap_or(u32::MAX);
+    let rest = if early == 0 { LEAST_REST } else { EARLY_REST.saturating_mul(growth) };
+    rest.min(life / 4).max(LEAST_REST)
 }
 
 /// The time until renewal information is asked for again.
@@ -90,7 +107,21 @@ mod tests {
         assert_eq!(window(10, 20), 15);
         // Revoked: the window is in the past.
         assert_eq!(window(-20, -10), -15);
-        assert_eq!(window(20, 10), 20);
+    }
+
+    #[test]
+    fn a_window_beyond_the_end_is_cut() {
+        let window = |start, end| due((0, 100 * DAY), Some(Window { start, end }), 0.5);
+        assert_eq!(window(94 * DAY, 200 * DAY), 94 * DAY + DAY / 2);
+        assert_eq!(window(101 * DAY, 200 * DAY), 95 * DAY);
+        assert_eq!(window(i64::MAX - 1, i64::MAX), 95 * DAY);
+        assert_eq!(window(i64::MIN, i64::MAX), due_of_all());
+        assert_eq!(due((0, 0), Some(Window { start: 5, end: 6 }), 0.5), 0);
+    }
+
+    /// Half of all time before the last twentieth of a hundred days, which is below any clock.
+    fn due_of_all() -> i64 {
+        i64::MIN + portion(i64::MAX, 0.5)
     }
 
     #[test]
@@ -99,6 +130,16 @@ mod tests {
         assert_eq!(pauses, [10, 40, 160, 640, 2560, 10_240, 21_600, 21_600]);
         assert!(retry(u32::MAX, None, 0.99) < Duration::from_secs(28_000));
         assert!(retry(1, None, 0.0) < retry(1, None, 0.9));
+    }
+
+    #[test]
+    fn certificates_that_come_early_come_ever_later() {
+        let life = Duration::from_secs(90 * 86_400);
+        let rests: Vec<_> = (0..=5).map(|early| rest(early, life).as_secs() / 10).collect();
+        assert_eq!(rests, [1, 360, 1440, 5760, 23_040, 92_160]);
+        assert_eq!(rest(u32::MAX, life), life / 4);
+        assert_eq!(rest(9, Duration::from_secs(3600)), Duration::from_secs(900));
+        assert_eq!(rest(9, Duration::ZERO), LEAST_REST);
     }
 
     #[test]
