@@ -213,3 +213,132 @@ conf ''
         assert!(told.contains(expected), "{expected}:\n{told}");
     }
 }
+
+/// What a kill between two steps leaves is finished, in either direction, by the next call.
+#[test]
+fn an_interrupted_adoption_goes_on_or_back() {
+    let Some(told) = on_a_host(
+        r#"
+weir adopt > /run/said
+cp -p /etc/weir/adopted /run/record
+weir adopt --back > /run/said
+has_moved() {
+    now=$(cat /run/nginx.pid 2>/dev/null || true)
+    [ -n "$now" ] && [ "$now" != "$1" ] && [ -n "$(cat "/proc/$now/task/$now/children")" ]
+}
+hand() {
+    old=$(cat /run/nginx.pid)
+    kill -USR2 "$old"
+    until has_moved "$old"; do :; done
+}
+record() { mkdir -p /etc/weir; cp -p /run/record /etc/weir/adopted; }
+diversion() {
+    dpkg-divert --quiet --local --no-rename --divert /usr/sbin/nginx.distrib "$1" /usr/sbin/nginx
+}
+divert() { diversion --add; }
+keep() { ln /usr/sbin/nginx /usr/sbin/nginx.distrib; }
+link() { ln -s /usr/sbin/weir /usr/sbin/nginx.weir-new; }
+place() { mv /usr/sbin/nginx.weir-new /usr/sbin/nginx; }
+adopt() { weir adopt > /run/said; }
+put() { mv /usr/sbin/nginx.distrib /usr/sbin/nginx; }
+undivert() { diversion --remove; }
+is_as_before() { state | diff - /run/before && [ "$(version)" != 1.31.5 ]; }
+has_ended() { [ ! -e /run/nginx.pid.oldbin ]; }
+after() {
+    for step; do "$step"; done
+    weir adopt --back > /run/said
+    until has_ended; do :; done
+    is_as_before && echo "back after $*"
+    for step; do "$step"; done
+    weir adopt > /run/said
+    until has_ended; do :; done
+    [ "$(version)" = 1.31.5 ] && [ -L /usr/sbin/nginx ] && echo "on after $*"
+    weir adopt --back > /run/said
+    is_as_before
+}
+after record
+after record divert
+after record divert keep
+after record divert keep link
+after record divert keep link place
+after record divert keep link place hand
+after adopt put
+after adopt put undivert
+after adopt put undivert hand
+"#,
+    ) else {
+        return;
+    };
+    assert_eq!(told.matches("back after ").count(), 9, "{told}");
+    assert_eq!(told.matches("on after ").count(), 9, "{told}");
+}
+
+/// A master with another configuration is found by its process; one that no pid file names stops it.
+#[test]
+fn a_master_that_was_started_by_hand_is_found() {
+    let Some(told) = on_a_host(
+        r#"
+mv /etc/nginx/nginx.conf /etc/nginx/mine.conf
+sed -i 's,^pid .*,pid\t"mine.pid";,' /etc/nginx/mine.conf
+kill -QUIT "$(cat /run/nginx.pid)"
+touch /run/stop; wait $clients; rm /run/stop; rm -f /run/lost
+while [ -e /run/nginx.pid ]; do :; done
+mkdir /run/prefix
+cd /run
+/usr/sbin/nginx -p prefix -c ../../etc/nginx/mine.conf
+until version > /dev/null 2>&1; do :; done
+(while [ ! -e /run/stop ]; do version > /dev/null || touch /run/lost; done) &
+clients=$!
+weir adopt
+echo "now $(version)"
+weir adopt --back
+echo "now $(version)"
+cp /run/prefix/mine.pid /run/nginx.pid
+rm /run/prefix/mine.pid
+weir adopt 2>&1 || echo "not without its number"
+ls /usr/sbin/nginx.distrib 2>&1 || true
+"#,
+    ) else {
+        return;
+    };
+    let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
+    assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
+    for expected in [
+        "runs /usr/sbin/nginx, but /run/prefix/mine.pid does not name it",
+        "not without its number",
+        "cannot access '/usr/sbin/nginx.distrib'",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+}
+
+/// Once nginx's package is gone, `--back` removes what the adoption has left.
+#[test]
+fn a_removed_nginx_is_forgotten() {
+    let Some(told) = on_a_host(
+        r#"
+weir adopt
+rm /usr/sbin/nginx.distrib
+weir adopt 2>&1 || echo "not twice"
+weir adopt --back --dry-run
+[ -L /usr/sbin/nginx ] && echo "still there"
+weir adopt --back
+ls /usr/sbin/nginx /etc/weir 2>&1 || true
+dpkg-divert --list /usr/sbin/nginx
+echo "now $(version)"
+"#,
+    ) else {
+        return;
+    };
+    for expected in [
+        "not twice",
+        "still there",
+        "/usr/sbin/nginx.distrib is gone: nginx has been removed",
+        "cannot access '/usr/sbin/nginx'",
+        "cannot access '/etc/weir'",
+        "now 1.31.5",
+    ] {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+    assert!(!told.contains("diversion"), "{told}");
+}

@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_conf::Layout;
@@ -20,6 +20,7 @@ mod nginx;
 mod program;
 pub(crate) mod record;
 
+use handover::Handover;
 use nginx::Nginx;
 use record::Record;
 
@@ -118,105 +119,130 @@ fn wanted(words: &[OsString]) -> Result<Wanted, Reason> {
     Ok(wanted)
 }
 
-/// Takes the host over.
+/// Takes the host over, or goes on with that.
 fn adopt(wanted: &Wanted) -> Result<(), Reason> {
-    if let Some(record) = Record::read() {
-        let program = record.program.display();
-        return Err(format!("{program} is Weir already; \"weir adopt --back\" undoes that").into());
-    }
-    let nginx = Nginx::at(&wanted.program)?;
     let weir = program::own()?;
-    say_line("Checked:");
-    say_line(format_args!(
-        "  {} is {} with {}",
-        nginx.program.display(),
-        nginx.version,
-        nginx.conf.display()
-    ));
+    let begun = Record::read();
+    let nginx = match &begun {
+        None => Nginx::at(&wanted.program)?,
+        Some(record) if program::is_gone(record, &weir) => return Err(adopted(record)),
+        Some(record) => Nginx::kept(record)?,
+    };
+    let handover = Handover::wanted(&nginx, &weir, true)?;
+    match &begun {
+        Some(record) if program::is_taken(record, &weir) && !handover.is_open() => {
+            return Err(adopted(record));
+        }
+        Some(_) => say_line("An adoption, or its end, was interrupted. It goes on."),
+        None => {}
+    }
+    say_checked(&nginx);
     let differences = check::differences(&nginx, &weir)?;
     report(&differences, wanted)?;
-    let master = nginx.master()?;
+    let record = Record::of(&nginx, program::kept(&nginx.program));
     say_line("To do:");
-    say_line(format_args!(
-        "  {} is kept as {}",
-        nginx.program.display(),
-        program::kept(&nginx.program).display()
-    ));
-    say_line(format_args!("  {} leads to {}", nginx.program.display(), weir.display()));
-    match master {
-        Some(pid) => say_handover(&nginx, "nginx", pid),
-        None => say_line("  nginx is not running: its unit starts Weir from now on"),
-    }
+    say_line(format_args!("  {} is kept as {}", record.program.display(), record.kept.display()));
+    say_line(format_args!("  {} leads to {}", record.program.display(), weir.display()));
+    say_handover(&nginx, ["nginx", "Weir"], handover);
     if wanted.dry_run {
         return Ok(());
     }
     needs_root()?;
-    if let Some(pid) = master {
-        handover::wait_for_predecessor(&nginx, pid, wanted.wait)?;
-    }
-    let record = Record::of(&nginx, program::kept(&nginx.program));
+    handover::wait_for_predecessor(&nginx, handover, wanted.wait)?;
     program::take(&record, &weir)?;
-    let taken = match master {
-        None => Ok(()),
-        Some(pid) => handover::run(&nginx, pid, &weir, wanted.wait),
-    };
-    if let Err(reason) = taken {
-        program::give_back(&record)?;
+    if let Err(reason) = handover.run(&nginx, &weir, wanted.wait) {
+        program::give_back(&record, &weir)?;
+        Record::remove()?;
         return Err(format!("{reason}. Nothing has changed").into());
     }
     say_line("Done. \"weir adopt --back\" gives the host back.");
     Ok(())
 }
 
-/// Gives the host back to nginx.
+fn adopted(record: &Record) -> Reason {
+    let program = record.program.display();
+    Reason(format!("{program} is Weir already; \"weir adopt --back\" undoes that"))
+}
+
+/// Gives the host back to nginx, or goes on with that.
 fn give_back(wanted: &Wanted) -> Result<(), Reason> {
     let record = Record::read().ok_or("this host has not been adopted")?;
     let weir = program::own()?;
+    if program::is_gone(&record, &weir) {
+        return forget(&record, &weir, wanted);
+    }
     let kept = Nginx::kept(&record)?;
-    say_line("Checked:");
-    say_line(format_args!(
-        "  {} is {} with {}",
-        record.kept.display(),
-        kept.version,
-        kept.conf.display()
-    ));
+    say_checked(&kept);
     match check::accepts(&kept) {
         Ok(_) => say_line("  it accepts the configuration"),
         Err(reason) => report(&[reason.to_string()], wanted)?,
     }
-    let master = kept.master()?;
+    let handover = Handover::wanted(&kept, &weir, false)?;
     say_line("To do:");
     say_line(format_args!("  {} is nginx again", record.program.display()));
-    match master {
-        Some(pid) => say_handover(&kept, "Weir", pid),
-        None => say_line("  Weir is not running: the unit starts nginx from now on"),
-    }
+    say_handover(&kept, ["Weir", "nginx"], handover);
     if wanted.dry_run {
         return Ok(());
     }
     needs_root()?;
-    if let Some(pid) = master {
-        handover::wait_for_predecessor(&kept, pid, wanted.wait)?;
-    }
-    program::give_back(&record)?;
-    let given = match master {
-        None => Ok(()),
-        Some(pid) => handover::run(&kept, pid, &record.program, wanted.wait),
-    };
-    if let Err(reason) = given {
+    handover::wait_for_predecessor(&kept, handover, wanted.wait)?;
+    program::give_back(&record, &weir)?;
+    if let Err(reason) = handover.run(&kept, &record.program, wanted.wait) {
         program::take(&record, &weir)?;
         return Err(format!("{reason}. Nothing has changed").into());
     }
+    Record::remove()?;
     say_line("Done.");
     Ok(())
 }
 
-/// Says what becomes of the running master.
-fn say_handover(nginx: &Nginx, name: &str, master: u32) {
-    if let Some(pid) = handover::predecessor(nginx, master) {
-        say_line(format_args!("  process {pid}, whose place {master} has taken, is waited for"));
+/// Ends the adoption of an nginx whose package has been removed.
+fn forget(record: &Record, weir: &Path, wanted: &Wanted) -> Result<(), Reason> {
+    let program = record.program.display();
+    say_line("Checked:");
+    say_line(format_args!("  {} is gone: nginx has been removed", record.kept.display()));
+    say_line("To do:");
+    say_line(format_args!("  {program} no longer leads to Weir; what runs by that name goes on"));
+    if wanted.dry_run {
+        return Ok(());
     }
-    say_line(format_args!("  {name}'s master process {master} hands its sockets over and ends"));
+    needs_root()?;
+    program::give_back(record, weir)?;
+    Record::remove()?;
+    say_line("Done.");
+    Ok(())
+}
+
+fn say_checked(nginx: &Nginx) {
+    let Nginx { file, version, conf, .. } = nginx;
+    say_line("Checked:");
+    say_line(format_args!("  {} is {version} with {}", file.display(), conf.display()));
+}
+
+/// Says what becomes of the running master, from one program to the other.
+fn say_handover(nginx: &Nginx, [from, to]: [&str; 2], handover: Handover) {
+    match handover {
+        Handover::NotRunning => {
+            say_line(format_args!("  {from} is not running: the unit starts {to} from now on"));
+        }
+        Handover::Done => say_line(format_args!("  {to} serves already")),
+        Handover::Whole(master) => {
+            if let Some(pid) = handover::predecessor(nginx, master) {
+                say_line(format_args!(
+                    "  process {pid}, whose place {master} has taken, is waited for"
+                ));
+            }
+            say_line(format_args!(
+                "  {from}'s master process {master} hands its sockets over and ends"
+            ));
+        }
+        Handover::Rest { old, new } => say_line(format_args!(
+            "  {from}'s master process {old} ends, beside which {new} serves already"
+        )),
+        Handover::Return { old, new } => say_line(format_args!(
+            "  {to}'s master process {old} serves again, and {from}'s {new} ends"
+        )),
+    }
 }
 
 /// Tells what differs, which stops the command unless it is to go on anyway.

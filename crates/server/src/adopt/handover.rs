@@ -10,6 +10,7 @@ use weir_sys::process;
 
 use super::Reason;
 use super::nginx::{Nginx, read_pid};
+use super::program::is_weir;
 use crate::pid_file;
 use crate::signals::{HUP, QUIT, USR2, WINCH};
 
@@ -29,12 +30,98 @@ pub(super) fn predecessor(nginx: &Nginx, master: u32) -> Option<u32> {
     (pid != master && is_alive(pid) && children(pid).contains(&master)).then_some(pid)
 }
 
-/// Waits for the end of the process whose place the master has taken.
+/// What is to be done with the running master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handover {
+    NotRunning,
+    /// The right program serves already.
+    Done,
+    /// The master hands over to the program.
+    Whole(u32),
+    /// The program serves beside the old master since a handover that was interrupted.
+    Rest {
+        old: u32,
+        new: u32,
+    },
+    /// The old master is the right program, and serves again after a handover that was interrupted.
+    Return {
+        old: u32,
+        new: u32,
+    },
+}
+
+impl Handover {
+    /// What is left, if the wanted program is Weir, or nginx.
+    pub(super) fn wanted(nginx: &Nginx, weir: &Path, wants_weir: bool) -> Result<Self, Reason> {
+        let is_right = |pid: u32| {
+            let file = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            is_weir(&file, weir) == wants_weir
+        };
+        let Some(new) = nginx.master()? else { return Ok(Self::NotRunning) };
+        let old = predecessor(nginx, new);
+        Ok(match (is_right(new), old, old.is_some_and(is_right)) {
+            (true, Some(old), false) => Self::Rest { old, new },
+            (true, ..) => Self::Done,
+            (false, Some(old), true) if can_return(old, new) => Self::Return { old, new },
+            (false, ..) => Self::Whole(new),
+        })
+    }
+
+    /// Whether anything is left to do.
+    pub(super) fn is_open(self) -> bool {
+        !matches!(self, Self::NotRunning | Self::Done)
+    }
+
+    /// Does it with the program that has its path by now.
+    pub(super) fn run(self, nginx: &Nginx, new: &Path, wait: Duration) -> Result<(), Reason> {
+        match self {
+            Self::NotRunning | Self::Done => Ok(()),
+            Self::Whole(old) => {
+                let new = begin(nginx, old, new)?;
+                finish(old, new, wait)
+            }
+            Self::Rest { old, new } => finish(old, new, wait),
+            Self::Return { old, new } => take_back(old, new, wait),
+        }
+    }
+}
+
+/// Whether an old master serves, or will on HUP: one that has been told to quit does not, and keeps
+/// only workers that finish their requests.
+fn can_return(old: u32, new: u32) -> bool {
+    serves(old, new) || children(old).iter().all(|child| *child == new)
+}
+
+/// Whether a master has a worker that accepts connections.
+fn serves(master: u32, successor: u32) -> bool {
+    children(master).iter().filter(|child| **child != successor).any(|child| {
+        let title = fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        title.contains("worker process") && !title.contains("shutting down")
+    })
+}
+
+/// Has the old master serve again, and ends the new one.
+fn take_back(old: u32, new: u32, wait: Duration) -> Result<(), Reason> {
+    if !serves(old, new) {
+        signal(old, HUP)?;
+        until(START, || serves(old, new).then_some(()))
+            .ok_or("the old program did not serve again; the error log says why")?;
+    }
+    say_line(format_args!("  process {old} serves"));
+    signal(new, QUIT)?;
+    if until(wait, || (!is_alive(new)).then_some(())).is_some() {
+        say_line(format_args!("  process {new} has ended"));
+    }
+    Ok(())
+}
+
+/// Waits for the end of the process whose place the master has taken before.
 pub(super) fn wait_for_predecessor(
     nginx: &Nginx,
-    master: u32,
+    handover: Handover,
     wait: Duration,
 ) -> Result<(), Reason> {
+    let Handover::Whole(master) = handover else { return Ok(()) };
     let Some(pid) = predecessor(nginx, master) else { return Ok(()) };
     let ended = until(wait, || predecessor(nginx, master).is_none().then_some(()));
     ended.ok_or_else(|| {
@@ -46,8 +133,9 @@ pub(super) fn wait_for_predecessor(
     })
 }
 
-/// Replaces the master by the program that now has its path. On failure the old one serves on.
-pub(super) fn run(nginx: &Nginx, old: u32, new: &Path, wait: Duration) -> Result<(), Reason> {
+/// Has the master start the program that now has its path, and returns the new master. On failure
+/// the old one serves on.
+fn begin(nginx: &Nginx, old: u32, new: &Path) -> Result<u32, Reason> {
     let file = nginx.pid_file();
     signal(old, USR2)?;
     let Some(pid) = until(START, || begun(&file, old)) else {
@@ -61,13 +149,18 @@ pub(super) fn run(nginx: &Nginx, old: u32, new: &Path, wait: Duration) -> Result
         std::thread::park_timeout(PAUSE);
     }
     say_line(format_args!("  process {pid} serves with {}", new.display()));
+    Ok(pid)
+}
+
+/// Ends the old master, which the new one serves beside.
+fn finish(old: u32, new: u32, wait: Duration) -> Result<(), Reason> {
     signal(old, WINCH)?;
     // The new master is a child of the old one.
-    let is_idle = || children(old).iter().all(|child| *child == pid).then_some(());
+    let is_idle = || children(old).iter().all(|child| *child == new).then_some(());
     if until(wait, is_idle).is_none() {
         say_line(format_args!("  requests of process {old} go on; it ends after them"));
     }
-    if !is_alive(pid) {
+    if !is_alive(new) {
         signal(old, HUP)?;
         return Err("the new program has ended; the old one serves again".into());
     }

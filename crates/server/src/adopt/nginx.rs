@@ -1,8 +1,13 @@
 //! The nginx of this host: its program, its paths, its running master.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use weir_conf::FileId;
 
 use super::Reason;
 use super::record::Record;
@@ -33,9 +38,10 @@ impl Nginx {
         Self::of(program, program)
     }
 
-    /// The nginx that was put aside.
+    /// The nginx of an adoption: the kept file, or the one in its place before that and after.
     pub(super) fn kept(record: &Record) -> Result<Self, Reason> {
-        Self::of(&record.program, &record.kept)
+        let file = if record.kept.exists() { &record.kept } else { &record.program };
+        Self::of(&record.program, file)
     }
 
     fn of(program: &Path, file: &Path) -> Result<Self, Reason> {
@@ -67,28 +73,57 @@ impl Nginx {
 
     /// Takes over `-c` and `-p` of the running master.
     fn heed_the_master(&mut self) -> Result<(), Reason> {
-        let Some(pid) = self.master()? else { return Ok(()) };
+        let Some(pid) = self.master()?.or_else(|| self.unnamed_master()) else { return Ok(()) };
         let words = words_of(pid);
-        let after = |flag: &str| {
-            let at = words.iter().position(|word| word == flag)?;
-            words.get(at + 1).map(PathBuf::from)
-        };
-        if let Some(conf) = after("-c").filter(|conf| conf.is_absolute()) {
-            self.conf = conf;
+        let after = |flag: &str| words.iter().skip_while(|word| *word != flag).nth(1);
+        if let Some(prefix) = after("-p") {
+            // A relative one begins where the master was started.
+            let start = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+            self.prefix = Some(start.join(prefix));
         }
-        self.prefix = after("-p");
-        Ok(())
+        if let Some(conf) = after("-c") {
+            self.conf = self.below_prefix(Path::new(conf));
+        }
+        match self.master()? {
+            Some(named) if named == pid => Ok(()),
+            _ => Err(format!(
+                "process {pid} runs {}, but {} does not name it: end it, or write its number there",
+                self.program.display(),
+                self.pid_file().display()
+            )
+            .into()),
+        }
+    }
+
+    /// A running master that the pid file does not name, which has another configuration or has
+    /// lost that file. Those of containers are none of this host.
+    fn unnamed_master(&self) -> Option<u32> {
+        let root = |path: &str| fs::metadata(path).ok().map(|data| (data.dev(), data.ino()));
+        let own = root("/");
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter(|pid| {
+            let words = words_of(*pid);
+            words.first().is_some_and(|called| {
+                Path::new(called).file_name() == self.program.file_name()
+                    && (!called.starts_with('/') || Path::new(called) == self.program)
+            }) && root(&format!("/proc/{pid}/root")) == own
+        })
+        .min()
+    }
+
+    fn below_prefix(&self, path: &Path) -> PathBuf {
+        let built = path_of(&self.configure, "--prefix", "/usr/local/nginx");
+        self.prefix.as_ref().unwrap_or(&built).join(path)
     }
 
     /// The pid file of the configuration.
     pub(super) fn pid_file(&self) -> PathBuf {
-        let text = fs::read_to_string(&self.conf).unwrap_or_default();
-        let written = text.lines().find_map(|line| {
-            let value = line.trim().strip_prefix("pid ")?;
-            value.split_once(';').map(|(path, _)| PathBuf::from(path.trim()))
-        });
-        let usual = path_of(&self.configure, "--pid-path", "logs/nginx.pid");
-        written.filter(|path| path.is_absolute()).unwrap_or(usual)
+        let text = fs::read(&self.conf).unwrap_or_default();
+        match pid_of(&text) {
+            Some(path) => self.below_prefix(&path),
+            None => path_of(&self.configure, "--pid-path", "logs/nginx.pid"),
+        }
     }
 
     /// The running master of this program, if there is one.
@@ -143,6 +178,13 @@ impl Nginx {
     }
 }
 
+/// The path that a configuration gives its pid file.
+fn pid_of(text: &[u8]) -> Option<PathBuf> {
+    let parsed = weir_conf::parser::parse(text, FileId(0));
+    let node = parsed.nodes.iter().find(|node| node.name.is("pid"))?;
+    Some(PathBuf::from(OsStr::from_bytes(&node.arg(0)?.value)))
+}
+
 /// The number in a pid file.
 pub(super) fn read_pid(path: &Path) -> Option<u32> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
@@ -177,5 +219,16 @@ mod tests {
         let conf = path_of(configure, "--conf-path", "conf/nginx.conf");
         assert_eq!(conf, PathBuf::from("/usr/share/nginx/conf/nginx.conf"));
         assert_eq!(path_of("", "--pid-path", "a"), PathBuf::from("/usr/local/nginx/a"));
+    }
+
+    #[test]
+    fn the_pid_file_is_found_however_it_is_written() {
+        let found = |text: &str| pid_of(text.as_bytes()).map(|path| path.display().to_string());
+        assert_eq!(
+            found("# pid /a;\nuser x;\n\tpid\t'/run/b c.pid' ; http { }").unwrap(),
+            "/run/b c.pid"
+        );
+        assert_eq!(found("user x; pid logs/n.pid;").unwrap(), "logs/n.pid");
+        assert_eq!(found("events { } http { }"), None);
     }
 }

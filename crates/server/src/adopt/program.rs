@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,7 +27,25 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
     path.into()
 }
 
-/// Puts Weir in the place of nginx.
+/// Whether a file is Weir, by its path: this program's, or one of the same name. Once dpkg has
+/// replaced it, the path of a running program has another ending.
+pub(super) fn is_weir(file: &Path, weir: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().as_bytes();
+    file == weir || name.starts_with(b"weir")
+}
+
+/// Whether Weir has the place.
+pub(super) fn is_taken(record: &Record, weir: &Path) -> bool {
+    fs::read_link(&record.program).is_ok_and(|file| is_weir(&file, weir))
+}
+
+/// Whether there is no nginx any more: its package has been removed.
+pub(super) fn is_gone(record: &Record, weir: &Path) -> bool {
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+    !is_there(&record.kept) && (is_taken(record, weir) || !is_there(&record.program))
+}
+
+/// Puts Weir in the place of nginx. Steps that were done before are not done again.
 pub(super) fn take(record: &Record, weir: &Path) -> Result<(), Reason> {
     let Record { program, kept, .. } = record;
     let failed = |error: io::Error| Reason(format!("{}: {error}", program.display()));
@@ -35,29 +54,44 @@ pub(super) fn take(record: &Record, weir: &Path) -> Result<(), Reason> {
         if !kept.exists() {
             fs::hard_link(program, kept).map_err(failed)?;
         }
-        let new = with_ending(program, ".weir-new");
+        let new = link_before(program);
         let _ = fs::remove_file(&new);
         symlink(weir, &new).and_then(|()| fs::rename(&new, program)).map_err(failed)
     });
     if taken.is_err() {
-        give_back(record)?;
+        give_back(record, weir)?;
+        Record::remove()?;
     }
     taken
 }
 
-/// Puts nginx back.
-pub(super) fn give_back(record: &Record) -> Result<(), Reason> {
+/// The link to Weir before it has its place.
+fn link_before(program: &Path) -> PathBuf {
+    with_ending(program, ".weir-new")
+}
+
+/// Puts nginx back, or nothing if its package is gone. The record stays, so that the rest can be
+/// done later.
+pub(super) fn give_back(record: &Record, weir: &Path) -> Result<(), Reason> {
     let Record { program, kept, .. } = record;
-    let is_own = fs::symlink_metadata(program).is_ok_and(|data| data.file_type().is_symlink());
-    if kept.exists() && is_own {
-        let moved = fs::rename(kept, program);
-        moved.map_err(|error| Reason(format!("{}: {error}", program.display())))?;
-    } else if kept.exists() {
-        // Another nginx has the place: what was kept is the same file, or older.
-        let _ = fs::remove_file(kept);
+    let failed = |error: io::Error| Reason(format!("{}: {error}", program.display()));
+    let _ = fs::remove_file(link_before(program));
+    match fs::symlink_metadata(kept) {
+        // The one that came later stays: dpkg's updates come to the kept file, others to the place.
+        Ok(kept_data) if !is_taken(record, weir) && is_since(program, &kept_data) => {
+            fs::remove_file(kept).map_err(failed)?;
+        }
+        Ok(_) => fs::rename(kept, program).map_err(failed)?,
+        Err(_) if is_taken(record, weir) => fs::remove_file(program).map_err(failed)?,
+        Err(_) => {}
     }
-    divert(record, false)?;
-    Record::remove()
+    divert(record, false)
+}
+
+/// Whether a file is there and has been since another was put where it is, or is that other.
+fn is_since(path: &Path, other: &fs::Metadata) -> bool {
+    let at = |data: &fs::Metadata| (data.ctime(), data.ctime_nsec());
+    fs::symlink_metadata(path).is_ok_and(|data| at(&data) >= at(other))
 }
 
 /// Adds or removes the diversion. A host without dpkg needs none.

@@ -1,9 +1,9 @@
 //! The record of an adoption, a file that Weir reads at each start under the replaced name.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Reason;
@@ -11,6 +11,9 @@ use super::nginx::Nginx;
 
 /// The file of the record.
 const FILE: &str = "/etc/weir/adopted";
+
+/// The file before it is whole.
+const NEW: &str = "/etc/weir/adopted.new";
 
 /// The first line of the file.
 const HEAD: &str =
@@ -69,16 +72,28 @@ impl Record {
         )
     }
 
-    /// Writes the file.
+    /// Writes the file, whole or not at all, with modes with which it is believed.
     pub(super) fn write(&self) -> Result<(), Reason> {
-        let path = Path::new(FILE);
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let written = fs::create_dir_all(folder).and_then(|()| fs::write(path, self.text()));
-        written.map_err(|error| format!("{FILE}: {error}").into())
+        let folder = Path::new(FILE).parent().unwrap_or(Path::new("/"));
+        let write = || {
+            if !folder.exists() {
+                fs::create_dir_all(folder)?;
+                fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+            }
+            fs::write(NEW, self.text())?;
+            fs::set_permissions(NEW, Permissions::from_mode(0o644))?;
+            fs::rename(NEW, FILE)
+        };
+        write().map_err(|error| Reason(format!("{FILE}: {error}")))?;
+        match Self::read().as_ref() == Some(self) {
+            true => Ok(()),
+            false => Err(format!("{FILE}: others than root may write it, or its folder").into()),
+        }
     }
 
     /// Removes the file, and its folder if nothing else is in it.
     pub(super) fn remove() -> Result<(), Reason> {
+        let _ = fs::remove_file(NEW);
         match fs::remove_file(FILE) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(format!("{FILE}: {error}").into());
