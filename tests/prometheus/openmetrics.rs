@@ -10,6 +10,8 @@ pub(super) type Labels = BTreeMap<String, String>;
 pub(super) struct Metrics {
     /// The values by name and labels.
     pub(super) samples: BTreeMap<(String, Labels), f64>,
+    /// The type and the unit of each family.
+    pub(super) families: BTreeMap<String, (String, Option<String>)>,
     /// The labels of exemplars.
     pub(super) exemplars: Vec<Labels>,
 }
@@ -39,7 +41,7 @@ impl Metrics {
                     let (word, name) = (words.next().unwrap(), words.next().unwrap());
                     let rest = words.next().unwrap();
                     if name != family.name {
-                        family.finish();
+                        family.finish(&mut metrics);
                         assert!(names.insert(name.to_owned()), "{name} is torn apart");
                         family = Family { name: name.to_owned(), ..Family::default() };
                     }
@@ -48,7 +50,7 @@ impl Metrics {
                 None => metrics.sample(&mut family, line),
             }
         }
-        family.finish();
+        family.finish(&mut metrics);
         metrics
     }
 
@@ -147,8 +149,12 @@ impl Family {
         assert!(self.bucket.as_ref().is_some_and(is_last), "{line}");
     }
 
-    fn finish(&self) {
+    fn finish(&self, metrics: &mut Metrics) {
         let name = &self.name;
+        if !name.is_empty() {
+            let described = (self.kind.clone(), self.unit.clone());
+            metrics.families.insert(name.clone(), described);
+        }
         assert!(
             name.is_empty() || self.has_samples && self.help && !self.kind.is_empty(),
             "{name}"

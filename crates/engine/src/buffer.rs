@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
+use crate::stats;
+
 /// The smallest class; the buffer for a request head (`client_header_buffer_size`) is 1 KiB.
 const SMALLEST: usize = 1024;
 
@@ -45,6 +47,20 @@ pub(crate) fn give_back() {
             pool.shrink_to_fit();
         }
     });
+    note_spare();
+}
+
+/// Tells [`stats::held`] how much this thread has in its pools.
+pub(crate) fn note_spare() {
+    let bytes = |(class, pool): (usize, &Vec<Vec<u8>>)| pool.len() * (SMALLEST << class);
+    let all = POOLS.with_borrow(|pools| pools.iter().enumerate().map(bytes).sum());
+    stats::note_spare_buffers(all);
+}
+
+/// Frees all pooled buffers, as the thread's loop ends.
+pub(crate) fn free_spare() {
+    let _ = POOLS.try_with(|pools| drop(pools.take()));
+    stats::note_spare_buffers(0);
 }
 
 /// The maximum length of a single copy. For longer ones the C library uses one instruction, which

@@ -53,13 +53,16 @@ thread_local! {
 /// is the precision of the coarse clock.
 const TICK: Duration = Duration::from_millis(4);
 
-/// Starts a turn of the thread's loop with the current time.
-pub(crate) fn begin_turn() {
+/// Starts a turn of the thread's loop with the current time. Returns whether it is the first turn
+/// of a tick, for what need not be looked at in each.
+pub(crate) fn begin_turn() -> bool {
     let now = precise();
     TURN.set(now);
-    if now >= SECOND.get().1 {
+    let ticks = now >= SECOND.get().1;
+    if ticks {
         SECOND.set((coarse_secs(), now + TICK));
     }
+    ticks
 }
 
 /// Clears the turn's time: the thread's loop has ended.

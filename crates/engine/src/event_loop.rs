@@ -105,6 +105,7 @@ impl Drop for EventLoop {
     fn drop(&mut self) {
         self.here.close();
         clock::end_turns();
+        buffer::free_spare();
     }
 }
 
@@ -126,7 +127,9 @@ impl Loop {
         if self.reactor.wait(wait) {
             remote::take(self.number());
         }
-        clock::begin_turn();
+        if clock::begin_turn() {
+            buffer::note_spare();
+        }
         self.timers.fire();
         self.tasks.begin_turn();
     }

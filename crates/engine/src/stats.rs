@@ -29,6 +29,8 @@ pub struct Counters {
     writing: AtomicU64,
     waiting: AtomicU64,
     connections: AtomicU64,
+    task_bytes: AtomicU64,
+    spare_bytes: AtomicU64,
 }
 
 /// Sums over all threads, as shown by `stub_status`.
@@ -142,6 +144,40 @@ pub fn since_reset() -> Totals {
         requests: totals.requests.wrapping_sub(base.requests),
         ..totals
     }
+}
+
+/// Memory of all threads, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The state of the tasks of loops: connections, the streams of HTTP/2, duties. What they have
+    /// on the heap beyond that, such as buffers, is not included.
+    pub tasks: u64,
+    /// Buffers that wait in pools, as of the last time each pool was looked at.
+    pub spare_buffers: u64,
+}
+
+/// The memory of all threads.
+pub fn held() -> Held {
+    let threads = THREADS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let sum = |pick: fn(&Counters) -> &AtomicU64| {
+        threads.iter().fold(0_u64, |sum, one| sum.wrapping_add(pick(one).load(Ordering::Relaxed)))
+    };
+    Held { tasks: sum(|one| &one.task_bytes), spare_buffers: sum(|one| &one.spare_bytes) }
+}
+
+/// Counts a task with a state of this many bytes, until its end.
+pub(crate) fn count_task(size: usize) {
+    here(|counters| add(&counters.task_bytes, size.cast_signed() as i64));
+}
+
+/// Counts the end of a task.
+pub(crate) fn count_task_end(size: usize) {
+    let _ = HERE.try_with(|counters| add(&counters.task_bytes, -(size.cast_signed() as i64)));
+}
+
+/// Notes the bytes of this thread's spare buffers.
+pub(crate) fn note_spare_buffers(bytes: usize) {
+    let _ = HERE.try_with(|counters| counters.spare_bytes.store(bytes as u64, Ordering::Relaxed));
 }
 
 /// Counts a client request.

@@ -48,7 +48,7 @@ pub use pinned::Pins;
 pub use private_key::{KeyKind, PrivateKey, PublicNumbers, hmac_sha256};
 pub use self_signed::{SelfSigned, certificate_pem};
 pub use server::{Alpn, ServerSettings, ServerTls, VerifyClient};
-pub use session_cache::SessionCache;
+pub use session_cache::{SessionCache, cached_session_bytes};
 pub use settings_error::SettingsError;
 pub use signature::is_signed_by;
 pub use signing_request::signing_request;

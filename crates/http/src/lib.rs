@@ -25,6 +25,7 @@ pub mod fuzz;
 mod h2;
 pub mod instance;
 pub mod keyval;
+mod memory;
 pub mod metrics;
 mod module;
 pub mod modules;

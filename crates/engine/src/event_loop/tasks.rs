@@ -12,7 +12,7 @@ use weir_sys::waker::{WakeByWord, waker};
 
 use super::here::with_here;
 use super::remote;
-use crate::panics;
+use crate::{panics, stats};
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -134,6 +134,8 @@ struct Table {
 struct TaskSlot {
     /// `None` while it runs, and in a free slot.
     future: Option<Running>,
+    /// The bytes of the future, which is not here while it runs.
+    size: usize,
     generation: u32,
     /// It is queued or has yielded. Stays true if the task ends before its turn.
     queued: bool,
@@ -338,12 +340,16 @@ impl Tasks {
 
 impl Table {
     fn insert(&mut self, future: Running) -> u32 {
+        let size = size_of_val(&*future);
+        stats::count_task(size);
         if let Some(slot) = self.free.pop() {
-            self.entries[slot as usize].future = Some(future);
+            let entry = &mut self.entries[slot as usize];
+            (entry.future, entry.size) = (Some(future), size);
             return slot;
         }
         let entry = TaskSlot {
             future: Some(future),
+            size,
             generation: 0,
             queued: false,
             last: false,
@@ -389,6 +395,7 @@ impl Table {
         self.crowd = self.crowd.max(self.live());
         self.has_ended = true;
         let entry = &mut self.entries[slot as usize];
+        stats::count_task_end(entry.size);
         entry.generation = (entry.generation + 1) % Word::GENERATIONS;
         entry.aborted = false;
         self.free.push(slot);

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustls::server::{NoServerSessionStorage, StoresServerSessions};
 
@@ -30,13 +30,13 @@ impl SessionCache {
     /// `shared:NAME:SIZE`: a cache shared by all threads and by all servers that name it. The size
     /// is in bytes.
     pub fn shared(bytes: usize) -> Self {
-        Self(Some(Arc::new(Cache::new(bytes, usize::MAX))))
+        Self(Some(Cache::listed(bytes, usize::MAX)))
     }
 
     /// `builtin:SIZE`: the size is in sessions.
     pub fn builtin(sessions: usize) -> Self {
         let sessions = sessions.max(1);
-        Self(Some(Arc::new(Cache::new(sessions.saturating_mul(BYTES_PER_SESSION), sessions))))
+        Self(Some(Cache::listed(sessions.saturating_mul(BYTES_PER_SESSION), sessions)))
     }
 
     /// Whether sessions are cached at all.
@@ -92,7 +92,28 @@ impl CachedSessions {
     }
 }
 
+/// All caches of the process, and some that are gone.
+static ALL: Mutex<Vec<Weak<Cache>>> = Mutex::new(Vec::new());
+
+/// The bytes of the sessions in all caches, as counted for their limits.
+pub fn cached_session_bytes() -> u64 {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    all.iter().filter_map(Weak::upgrade).map(|cache| cache.kept().bytes as u64).sum()
+}
+
 impl Cache {
+    /// A cache in [`ALL`].
+    fn listed(most_bytes: usize, most_sessions: usize) -> Arc<Self> {
+        let cache = Arc::new(Self::new(most_bytes, most_sessions));
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == all.capacity() {
+            // Only before it would grow: each addition is thus cheap.
+            all.retain(|cache| cache.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(&cache));
+        cache
+    }
+
     fn new(most_bytes: usize, most_sessions: usize) -> Self {
         Self { most_bytes, most_sessions, kept: Mutex::default() }
     }
@@ -169,6 +190,14 @@ mod tests {
         assert!(cache.kept().sessions.len() > 80);
         assert!(cache.kept().sessions.contains_key(&id(999)[..]));
         assert!(!cache.kept().sessions.contains_key(&id(0)[..]));
+    }
+
+    #[test]
+    fn all_caches_are_counted() {
+        let before = cached_session_bytes();
+        let SessionCache(Some(cache)) = SessionCache::shared(1 << 20) else { unreachable!() };
+        assert!(cache.put(&id(1), vec![0; 3000]));
+        assert!(cached_session_bytes() >= before + 3000);
     }
 
     #[test]

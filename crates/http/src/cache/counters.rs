@@ -89,6 +89,11 @@ pub(crate) fn caches() -> Vec<(String, CacheView)> {
     Volume::all().into_iter().map(view).collect()
 }
 
+/// The memory of the entries of all caches, in bytes.
+pub(crate) fn index_bytes() -> u64 {
+    Volume::all().into_iter().map(|(_, volume)| volume.index.memory()).sum()
+}
+
 /// Starts the counters of a cache over. `false` if there is no such cache.
 pub(crate) fn reset(name: &str) -> bool {
     let mut all = Volume::all().into_iter();

@@ -454,6 +454,11 @@ impl Index {
         self.each().map(|shard| shard.len() as u64).sum()
     }
 
+    /// The memory of the entries in bytes, as counted for the size of the zone.
+    pub(crate) fn memory(&self) -> u64 {
+        self.len() * ENTRY
+    }
+
     /// The number of entries from which the manager makes room: 7 of 8.
     pub(crate) fn watermark(&self) -> u64 {
         self.each().map(|shard| shard.most() as u64).sum::<u64>() / 8 * 7

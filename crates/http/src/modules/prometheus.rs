@@ -22,6 +22,7 @@ mod errors;
 mod latency;
 mod limits;
 mod process;
+mod records;
 mod requests;
 mod resolvers;
 mod responses;
@@ -39,6 +40,7 @@ const COLLECTORS: &[Collector] = &[
     limits::collect,
     caches::collect,
     resolvers::collect,
+    records::collect,
     traces::collect,
     upstreams::collect,
 ];

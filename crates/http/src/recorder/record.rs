@@ -19,9 +19,12 @@ pub(crate) enum Class {
     Sample,
 }
 
+/// The number of classes.
+pub(crate) const CLASSES: usize = 3;
+
 impl Class {
     /// All classes, in the order of their numbers.
-    pub(crate) const ALL: [Self; 3] = [Self::Error, Self::Slow, Self::Sample];
+    pub(crate) const ALL: [Self; CLASSES] = [Self::Error, Self::Slow, Self::Sample];
 
     /// Its name in JSON.
     pub(crate) fn name(self) -> &'static str {

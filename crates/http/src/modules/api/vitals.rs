@@ -12,6 +12,7 @@ use super::failure::Failure;
 use crate::certificates::in_force::{self, InForce};
 use crate::instance::timestamp;
 use crate::instance::{self, Reloads, iso};
+use crate::memory::by_subsystem;
 use weir_acme::{Status, View};
 
 pub(super) fn certificates(_: &Call) -> Result<Answer, Failure> {
@@ -131,6 +132,8 @@ pub(super) fn memory(_: &Call) -> Result<Answer, Failure> {
         "peak": peak,
         "allocator": { "committed": committed },
         "zones": zones.collect::<Map<_, _>>(),
+        "subsystems": by_subsystem().map(|(name, bytes)| (name.to_owned(), json!(bytes))).into_iter()
+            .collect::<Map<_, _>>(),
     })))
 }
 

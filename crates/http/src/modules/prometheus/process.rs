@@ -11,6 +11,7 @@ use weir_wire::exposition::{Distribution, Exposition, Labels, Value};
 
 use crate::certificates::in_force;
 use crate::instance::{self, Reloads};
+use crate::memory::by_subsystem;
 use crate::metrics::Source;
 
 pub(super) fn collect(_: &Source, out: &mut Exposition) {
@@ -179,6 +180,11 @@ fn memory(out: &mut Exposition) {
         .sample(Labels::NONE, peak);
     out.gauge("weir_memory_committed_bytes", "What the allocator has committed, used or not.")
         .sample(Labels::NONE, committed);
+    let about = "Memory of the subsystems that count theirs.";
+    let mut parts = out.gauge("weir_memory_used_bytes", about);
+    for (name, bytes) in by_subsystem() {
+        parts.sample(&Labels::of(&[("subsystem", name)]), bytes);
+    }
     let all = weir_edge::zone::all_in_use();
     let mut used = out.gauge("weir_zone_used_bytes", "Memory in use in a shared zone.");
     for (name, zone) in &all {
