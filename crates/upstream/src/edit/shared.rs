@@ -146,7 +146,11 @@ impl Group {
         let mut roster = self.roster();
         if let Some(heir) = roster.heir() {
             drop(roster);
-            return heir.take_over(news, broken);
+            // A reload may have given it other lines since the news were found to be its.
+            if self.lines_hash() == heir.lines_hash() {
+                heir.take_over(news, broken);
+            }
+            return;
         }
         if self.config.zone.is_none() {
             return;

@@ -526,8 +526,12 @@ fn a_change_of_the_lines_drops_edits_and_a_reload_that_leaves_them_does_not() {
     let other = registry.group(&config(more));
     assert_ne!(other.lines_hash(), old.lines_hash());
     assert!(other.shared().is_empty());
-    // Those of the earlier lines go to their heir, which knows by the key that they are not its.
     assert!(old.shared().is_empty());
+    // News of the earlier lines that were on their way when it changed are not the heir's.
+    old.take_over(told.clone(), 0);
+    same.take_over(told, 0);
+    assert!(other.shared().is_empty());
+    assert_eq!(content(&other)["127.0.0.1:80"].0.weight, 1);
 }
 
 #[test]
