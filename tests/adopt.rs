@@ -46,6 +46,13 @@ wait $clients
 kill "$(cat /run/nginx.pid)"
 "#;
 
+/// Asserts that the commands on a host printed each of these.
+fn assert_told(told: &str, expected: &[&str]) {
+    for expected in expected {
+        assert!(told.contains(expected), "{expected}:\n{told}");
+    }
+}
+
 /// Runs commands on such a host, and returns what they print; `None` if there can be none here.
 fn on_a_host(commands: &str) -> Option<String> {
     if is_nginx() {
@@ -95,16 +102,17 @@ weir adopt --back 2>&1 || echo "not twice"
     let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
     assert_eq!(versions.len(), 2, "{told}");
     assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
-    for expected in [
-        "nothing differs",
-        "the dry run changed nothing",
-        "nginx: configuration file /etc/nginx/nginx.conf test is successful",
-        "--prefix=/usr/share/nginx",
-        "local diversion of /usr/sbin/nginx to /usr/sbin/nginx.distrib",
-        "nothing is left",
-    ] {
-        assert!(told.contains(expected), "{expected}:\n{told}");
-    }
+    assert_told(
+        &told,
+        &[
+            "nothing differs",
+            "the dry run changed nothing",
+            "nginx: configuration file /etc/nginx/nginx.conf test is successful",
+            "--prefix=/usr/share/nginx",
+            "local diversion of /usr/sbin/nginx to /usr/sbin/nginx.distrib",
+            "nothing is left",
+        ],
+    );
     assert_eq!(told.matches("not twice").count(), 2, "{told}");
 }
 
@@ -131,17 +139,18 @@ weir adopt --back
     ) else {
         return;
     };
-    for expected in [
-        "[warn] the \"http2_push\" directive is obsolete, ignored",
-        "stopped before",
-        "no record",
-        "nginx itself refuses the configuration: [emerg] unknown directive \"more_set_headers\"",
-        "nginx refuses it",
-        "stopped on the way back",
-        "now 1.31.5",
-    ] {
-        assert!(told.contains(expected), "{expected}:\n{told}");
-    }
+    assert_told(
+        &told,
+        &[
+            "[warn] the \"http2_push\" directive is obsolete, ignored",
+            "stopped before",
+            "no record",
+            "nginx itself refuses the configuration: [emerg] unknown directive \"more_set_headers\"",
+            "nginx refuses it",
+            "stopped on the way back",
+            "now 1.31.5",
+        ],
+    );
 }
 
 /// A master takes part in one handover at a time: the next one waits, or says what it waits for.
@@ -202,16 +211,17 @@ conf ''
     };
     let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
     assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
-    for expected in [
-        "is waited for",
-        "part in one handover at a time: wait for its end, or end it by",
-        "did not wait",
-        "answered",
-        "hands over to another one just now",
-        "not in between",
-    ] {
-        assert!(told.contains(expected), "{expected}:\n{told}");
-    }
+    assert_told(
+        &told,
+        &[
+            "is waited for",
+            "part in one handover at a time: wait for its end, or end it by",
+            "did not wait",
+            "answered",
+            "hands over to another one just now",
+            "not in between",
+        ],
+    );
 }
 
 /// What a kill between two steps leaves is finished, in either direction, by the next call.
@@ -303,13 +313,14 @@ ls /usr/sbin/nginx.distrib 2>&1 || true
     };
     let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
     assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
-    for expected in [
-        "runs /usr/sbin/nginx, but /run/prefix/mine.pid does not name it",
-        "not without its number",
-        "cannot access '/usr/sbin/nginx.distrib'",
-    ] {
-        assert!(told.contains(expected), "{expected}:\n{told}");
-    }
+    assert_told(
+        &told,
+        &[
+            "runs /usr/sbin/nginx, but /run/prefix/mine.pid does not name it",
+            "not without its number",
+            "cannot access '/usr/sbin/nginx.distrib'",
+        ],
+    );
 }
 
 /// Once nginx's package is gone, `--back` removes what the adoption has left.
@@ -330,15 +341,16 @@ echo "now $(version)"
     ) else {
         return;
     };
-    for expected in [
-        "not twice",
-        "still there",
-        "/usr/sbin/nginx.distrib is gone: nginx has been removed",
-        "cannot access '/usr/sbin/nginx'",
-        "cannot access '/etc/weir'",
-        "now 1.31.5",
-    ] {
-        assert!(told.contains(expected), "{expected}:\n{told}");
-    }
+    assert_told(
+        &told,
+        &[
+            "not twice",
+            "still there",
+            "/usr/sbin/nginx.distrib is gone: nginx has been removed",
+            "cannot access '/usr/sbin/nginx'",
+            "cannot access '/etc/weir'",
+            "now 1.31.5",
+        ],
+    );
     assert!(!told.contains("diversion"), "{told}");
 }

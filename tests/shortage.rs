@@ -84,20 +84,7 @@ fn kept_connections_to_upstreams_make_room() {
     if is_nginx() {
         return;
     }
-    let backend = Backend::text("ok");
-    let groups: String = (0..40)
-        .map(|group| format!("upstream u{group} {{ server {}; keepalive 4; }}", backend.address()))
-        .collect();
-    let locations: String = (0..40)
-        .map(|group| format!("location = /{group} {{ proxy_pass http://u{group}; }}"))
-        .collect();
-    let conf = conf("", 20).replace("return 200 ok;", &locations);
-    let server =
-        Server::conf(&conf.replace("access_log off;", &format!("access_log off; {groups}")));
-    let server = server.start();
-    for group in 0..40 {
-        assert_eq!(server.get(&format!("/{group}")).status, 200, "group {group}");
-    }
+    let (server, _backend) = keep_one_connection_per_group(40, &conf("", 20));
     server.wait_log("20 worker_connections are not enough, reusing connections");
 }
 
@@ -107,20 +94,28 @@ fn kept_connections_to_upstreams_free_descriptors() {
     if is_nginx() {
         return;
     }
+    keep_one_connection_per_group(100, &conf("worker_rlimit_nofile 64;", 1000));
+}
+
+/// A server that has proxied a request to each of its groups, every one of which keeps its
+/// connection.
+fn keep_one_connection_per_group(groups: usize, conf: &str) -> (Server, Backend) {
     let backend = Backend::text("ok");
-    let groups: String = (0..100)
-        .map(|group| format!("upstream u{group} {{ server {}; keepalive 4; }}", backend.address()))
-        .collect();
-    let locations: String = (0..100)
-        .map(|group| format!("location = /{group} {{ proxy_pass http://u{group}; }}"))
-        .collect();
-    let conf = conf("worker_rlimit_nofile 64;", 1000).replace("return 200 ok;", &locations);
-    let server =
-        Server::conf(&conf.replace("access_log off;", &format!("access_log off; {groups}")));
-    let server = server.start();
-    for group in 0..100 {
+    let mut upstreams = String::new();
+    let mut locations = String::new();
+    for group in 0..groups {
+        let address = backend.address();
+        upstreams += &format!("upstream u{group} {{ server {address}; keepalive 4; }}\n");
+        locations += &format!("location = /{group} {{ proxy_pass http://u{group}; }}\n");
+    }
+    let conf = conf
+        .replace("access_log off;", &format!("access_log off; {upstreams}"))
+        .replace("return 200 ok;", &locations);
+    let server = Server::conf(&conf).start();
+    for group in 0..groups {
         assert_eq!(server.get(&format!("/{group}")).status, 200, "group {group}");
     }
+    (server, backend)
 }
 
 #[test]
