@@ -9,8 +9,12 @@ use std::sync::Mutex;
 
 use crate::{Failure, cargo, packages};
 
-/// The default time per target in seconds.
-const SECONDS: u32 = 10;
+/// The time of a run of all targets in seconds, which they share: more targets do not make the
+/// checks of a change longer.
+const ALL: usize = 200;
+
+/// The time of one target in seconds, unless another one is given.
+const ONE: usize = 10;
 
 /// The number of concurrent targets.
 const AT_ONCE: usize = 2;
@@ -25,15 +29,18 @@ const FLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer
 /// The limits of one input, in seconds and MiB; an input beyond them is a failure.
 const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=2048"];
 
-/// Runs the named target, or all, for the given number of seconds each.
+/// Runs the named target for the given number of seconds, or all for their share of [`ALL`].
 pub(crate) fn run(arguments: &[&str]) -> Result<(), Failure> {
-    let (only, seconds) = match arguments {
-        [] => (None, SECONDS),
-        [target] => (Some(*target), SECONDS),
-        [target, seconds] => (Some(*target), seconds.parse().map_err(|_| "SECONDS is a number")?),
+    let (only, given) = match arguments {
+        [] => (None, None),
+        [target] => (Some(*target), Some(ONE)),
+        [target, seconds] => {
+            (Some(*target), Some(seconds.parse().map_err(|_| "SECONDS is a number")?))
+        }
         _ => return Err("fuzz takes the name of a target and a number of seconds".to_owned()),
     };
     let targets = targets(only)?;
+    let seconds = given.unwrap_or_else(|| (ALL * AT_ONCE / targets.len()).max(1));
     packages::install(packages::FUZZ)?;
     let binaries = build(only)?;
     let next = Mutex::new(targets.iter());
@@ -68,7 +75,7 @@ fn build(only: Option<&str>) -> Result<PathBuf, Failure> {
 }
 
 /// Runs one target and shows its output only on failure.
-fn attack(binaries: &Path, target: &str, seconds: u32) -> Result<(), Failure> {
+fn attack(binaries: &Path, target: &str, seconds: usize) -> Result<(), Failure> {
     let (corpus, artifacts) = (folder("corpus").join(target), folder("artifacts").join(target));
     for folder in [&corpus, &artifacts] {
         let made = std::fs::create_dir_all(folder);

@@ -63,7 +63,7 @@ usage: cargo xtask CHORE
   h2spec DIR [CASE]..       the public tests of HTTP/2, from a checkout of summerwind/h2spec in DIR,
                             in cleartext and by TLS; CASEs as `http2/5.1` or `hpack`
   docs [reference]          writes docs/reference anew, and builds a site of all pages in target/site
-  fuzz [TARGET] [SECONDS]   one fuzz target, or a run of 10 s of each";
+  fuzz [TARGET] [SECONDS]   one fuzz target for 10 s or as told, or all for 200 s";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
