@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
+use serde_json::{Value, json};
+
 use crate::harness::{Backend, Server, binary, is_nginx, until};
 
 const CONF: &str = "upstream app { zone app 64k; server %a% weight=2; server 127.0.0.1:1 down; }
@@ -157,6 +159,52 @@ fn keys_drain_a_server_and_take_it_back() {
     terminal.press("q");
     terminal.wait("\x1b[?1049l");
     assert!(terminal.child.wait().unwrap().success());
+}
+
+#[test]
+fn what_others_have_changed_is_not_overwritten() {
+    if is_nginx() {
+        return;
+    }
+    let (backend, server) = start();
+    let path = "http/upstreams/app/servers/0";
+    let weigh = |weight: u32| {
+        server.api_json("PATCH", path, &json!({ "weight": weight }), 200);
+    };
+    let weight = || server.api_get(path)["weight"].clone();
+    let url = format!("http://{}/api/", server.address("port"));
+    let mut terminal = Terminal::open(&url);
+    terminal.wait(&backend.address());
+    // The question was asked about a weight of 2.
+    terminal.press("w");
+    terminal.wait("now 2: _");
+    weigh(9);
+    terminal.press("7\r");
+    terminal.wait("is unchanged: it has been changed meanwhile; server \"0\" has \"weight\" 9");
+    terminal.wait(&format!("{:<18} {:>6}", "up", 9));
+    assert_eq!(weight(), 9);
+    // So does the way back rest on what the change has made.
+    terminal.press("w");
+    terminal.wait("now 9: _");
+    terminal.press("3\r");
+    terminal.wait("u takes it back");
+    weigh(5);
+    terminal.press("u");
+    terminal.wait("has \"weight\" 5 and not 3");
+    assert_eq!(weight(), 5);
+    terminal.press("u");
+    terminal.wait("there is nothing to take back");
+    // A weight says nothing about a drain.
+    terminal.press("d");
+    terminal.wait("? y or n");
+    weigh(6);
+    terminal.press("y");
+    until("the drain", || server.api_get(path)["drain"] == true);
+    terminal.press("x");
+    terminal.wait("? y or n");
+    server.api_json("DELETE", path, &Value::Null, 200);
+    terminal.press("y");
+    terminal.wait("is unchanged: there is no such server any more");
 }
 
 #[test]

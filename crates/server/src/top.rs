@@ -11,6 +11,7 @@ use crate::console::{Console, say};
 use crate::paths::Paths;
 
 mod api;
+mod change;
 mod edit;
 mod find;
 mod requests;

@@ -41,6 +41,28 @@ enum Place {
 /// An answer of status 200 to 299, or `None` where the server has no such path.
 type Answer = Result<Option<Value>, Reason>;
 
+/// Why a change was not made.
+#[derive(Clone, Debug)]
+pub(super) enum Refusal {
+    /// The server is not as it was expected to be; the difference in the API's words.
+    Differs(String),
+    /// There is no such server.
+    Gone,
+    /// Another reason.
+    Failed(Reason),
+}
+
+/// A reply: its status, and its body if that is JSON.
+struct Reply {
+    status: u16,
+    value: Option<Value>,
+}
+
+/// The reason in a reply that refuses something.
+fn told(value: Option<&Value>) -> &str {
+    value.and_then(|value| value.pointer("/error/text")?.as_str()).unwrap_or_default()
+}
+
 impl Api {
     /// An API at a socket and a path.
     pub(super) fn new(socket: &str, path: &str) -> Self {
@@ -87,43 +109,55 @@ impl Api {
     /// # Errors
     /// There is no answer, or one that is neither 200 nor 404.
     pub(super) fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, "")
+        self.found(self.ask("GET", path, "")?)
     }
 
-    /// Changes what is at a path.
+    /// Changes the server at a path, and returns how it is then.
     ///
     /// # Errors
-    /// The change was refused; the reason is the API's.
-    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<(), Reason> {
-        match self.ask("PATCH", path, &body.to_string())? {
-            Some(_) => Ok(()),
-            None => Err(Reason("there is no such server any more".to_owned())),
+    /// The change was refused.
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, Refusal> {
+        match self.ask("PATCH", path, &body.to_string()) {
+            Ok(Reply { status: 412, value }) => {
+                Err(Refusal::Differs(told(value.as_ref()).to_owned()))
+            }
+            Ok(reply) => self.found(reply).map_err(Refusal::Failed)?.ok_or(Refusal::Gone),
+            Err(reason) => Err(Refusal::Failed(reason)),
         }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+    /// The content of a reply, or `None` where the server has no such path.
+    fn found(&self, reply: Reply) -> Answer {
+        let Reply { status, value } = reply;
+        match (status, value) {
+            (200 | 201, Some(value)) => Ok(Some(value)),
+            (200 | 201, None) => {
+                Err(Reason(format!("{} is no API: it answers without JSON", self.shown())))
+            }
+            (204, _) => Ok(Some(Value::Null)),
+            (404, Some(_)) => Ok(None),
+            (405, _) => {
+                Err(Reason("the API is not writable: \"api write=on;\" allows changes".to_owned()))
+            }
+            (_, value) => {
+                let told = match told(value.as_ref()) {
+                    "" => String::new(),
+                    told => format!(": {told}"),
+                };
+                Err(Reason(format!("{} answers {status}{told}", self.shown())))
+            }
+        }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Result<Reply, Reason> {
         let failed = |error: io::Error| Reason(format!("{}: {error}", self.shown()));
         let answer = self.exchange(method, path, body).map_err(failed)?;
         let text = String::from_utf8_lossy(&answer);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.split(' ').nth(1).unwrap_or_default();
-        let value: Option<Value> = serde_json::from_str(body).ok();
-        match status {
-            "200" | "201" => match value {
-                Some(value) => Ok(Some(value)),
-                None => Err(Reason(format!("{} is no API: it answers without JSON", self.shown()))),
-            },
-            "204" => Ok(Some(Value::Null)),
-            "404" if value.is_some() => Ok(None),
-            "" => Err(Reason(format!("{} does not answer in HTTP", self.shown()))),
-            "405" => {
-                Err(Reason("the API is not writable: \"api write=on;\" allows changes".to_owned()))
-            }
-            _ => {
-                let told = value.as_ref().and_then(|value| value.pointer("/error/text")?.as_str());
-                let told = told.map(|told| format!(": {told}")).unwrap_or_default();
-                Err(Reason(format!("{} answers {status}{told}", self.shown())))
-            }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        match status.filter(|_| head.starts_with("HTTP/")) {
+            Some(status) => Ok(Reply { status, value: serde_json::from_str(body).ok() }),
+            None => Err(Reason(format!("{} does not answer in HTTP", self.shown()))),
         }
     }
 

@@ -2,10 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use serde_json::{Value, json};
-
 use super::api::{Api, segment};
-use super::sample::{Sample, number, text};
+use super::change::{self, Change};
+use super::sample::text;
 use super::screen::Key;
 use super::view::{self, Page, State};
 use super::{requests, servers};
@@ -30,21 +29,12 @@ impl Prompt {
         match self {
             Self::Filter(text) => format!("only rows with: {text}_"),
             Self::Id(text) => format!("id of a request or of its trace: {text}_"),
-            Self::Weight(change, text) => format!("weight of {}: {text}_", change.server),
-            Self::Sure(change) => format!("{} {}? y or n", change.what, change.server),
+            Self::Weight(change, text) => {
+                format!("weight of {}, now {}: {text}_", change.server(), change.before("weight"))
+            }
+            Self::Sure(change) => format!("{} {}? y or n", change.what, change.server()),
         }
     }
-}
-
-/// A change of one server.
-#[derive(Clone)]
-pub(super) struct Change {
-    path: String,
-    server: String,
-    what: &'static str,
-    body: Value,
-    /// The change that takes it back.
-    undo: Value,
 }
 
 /// Heeds a key; a break ends the program.
@@ -71,8 +61,10 @@ pub(super) fn key(state: &mut State, api: &Api, key: Key) -> ControlFlow<()> {
         Key::Right => state.turn(state.page.further(1)),
         Key::Left => state.turn(state.page.further(Page::ALL.len() - 1)),
         Key::Char('/') => state.prompt = Some(Prompt::Filter(String::new())),
-        Key::Char('u') => undo(state, api),
-        Key::Char(letter @ ('d' | 'x' | 'w')) if state.page == Page::Servers => ask(state, letter),
+        Key::Char('u') => change::undo(state, api),
+        Key::Char(letter @ ('d' | 'x' | 'w')) if state.page == Page::Servers => {
+            ask(state, api, letter)
+        }
         Key::Char('s') if state.page == Page::Servers => {
             state.order = state.order.next();
             state.told = format!("servers of a group {}", state.order.name());
@@ -96,29 +88,14 @@ pub(super) fn key(state: &mut State, api: &Api, key: Key) -> ControlFlow<()> {
 }
 
 /// Asks for what a change of the selected server needs.
-fn ask(state: &mut State, letter: char) {
+fn ask(state: &mut State, api: &Api, letter: char) {
     let rows = servers::rows(state);
     let Some(row) = rows.get(state.selected) else { return };
-    let (word, server) = (text(row.peer, "/state"), text(row.peer, "/server").to_owned());
-    let weight = number(row.peer, "/weight");
-    let path = format!("http/upstreams/{}/servers/{}", segment(row.upstream), row.peer["id"]);
-    let change = |what, body, undo| Change { path, server, what, body, undo };
-    state.prompt = Some(match letter {
-        'd' if word == "draining" => Prompt::Sure(change(
-            "end the draining of",
-            json!({"drain": false}),
-            json!({"drain": true}),
-        )),
-        'd' => Prompt::Sure(change("drain", json!({"drain": true}), json!({"drain": false}))),
-        'x' if word == "down" => {
-            Prompt::Sure(change("bring up", json!({"down": false}), json!({"down": true})))
-        }
-        'x' => Prompt::Sure(change("take down", json!({"down": true}), json!({"down": false}))),
-        _ => {
-            let undo = json!({ "weight": weight });
-            Prompt::Weight(change("change the weight of", Value::Null, undo), String::new())
-        }
-    });
+    match change::wanted(api, row, letter) {
+        Ok(change) if letter == 'w' => state.prompt = Some(Prompt::Weight(change, String::new())),
+        Ok(change) => state.prompt = Some(Prompt::Sure(change)),
+        Err(why) => state.told = why,
+    }
 }
 
 fn prompted(state: &mut State, api: &Api, key: Key) {
@@ -127,10 +104,10 @@ fn prompted(state: &mut State, api: &Api, key: Key) {
         (_, Key::Escape) => {}
         (Prompt::Filter(text), Key::Enter) => (state.filter, state.selected) = (text, 0),
         (Prompt::Weight(change, text), Key::Enter) => match text.parse::<u32>() {
-            Ok(weight) => make(state, api, Change { body: json!({ "weight": weight }), ..change }),
+            Ok(weight) => change::make(state, api, change.with_weight(weight)),
             Err(_) => state.told = format!("\"{text}\" is no weight"),
         },
-        (Prompt::Sure(change), Key::Char('y')) => make(state, api, change),
+        (Prompt::Sure(change), Key::Char('y')) => change::make(state, api, change),
         (Prompt::Sure(_), _) => state.told = "nothing was changed".to_owned(),
         (Prompt::Id(text), Key::Enter) => find(state, api, text.trim()),
         (Prompt::Id(text), key) => state.prompt = Some(Prompt::Id(typed(text, key))),
@@ -168,37 +145,4 @@ fn find(state: &mut State, api: &Api, id: &str) {
         }
     }
     state.told = format!("there is no record of a request \"{id}\", and none is under way");
-}
-
-fn make(state: &mut State, api: &Api, change: Change) {
-    match api.patch(&change.path, &change.body) {
-        Ok(()) => {
-            state.told = format!("{} {}: done. u takes it back", change.what, change.server);
-            state.done = Some(change);
-            look(state, api);
-        }
-        Err(reason) => state.told = reason.to_string(),
-    }
-}
-
-/// Takes the last change back.
-fn undo(state: &mut State, api: &Api) {
-    let Some(change) = state.done.take() else {
-        state.told = "there is nothing to take back".to_owned();
-        return;
-    };
-    match api.patch(&change.path, &change.undo) {
-        Ok(()) => {
-            state.told = format!("{} {}: taken back", change.what, change.server);
-            look(state, api);
-        }
-        Err(reason) => state.told = reason.to_string(),
-    }
-}
-
-/// Looks again at once, so that a change is seen.
-fn look(state: &mut State, api: &Api) {
-    if let Ok(sample) = Sample::take(api) {
-        state.look(sample);
-    }
 }

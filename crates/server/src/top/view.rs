@@ -95,8 +95,8 @@ pub(super) struct State {
     pub(super) filter: String,
     /// What the keys typed go to.
     pub(super) prompt: Option<super::edit::Prompt>,
-    /// The last change, until it has been taken back.
-    pub(super) done: Option<super::edit::Change>,
+    /// The ways back from the last changes.
+    pub(super) done: Vec<super::change::Change>,
     /// The last change in words, or why it failed.
     pub(super) told: String,
     /// Why there is no newer sample.
@@ -115,7 +115,7 @@ impl State {
             found: None,
             filter: String::new(),
             prompt: None,
-            done: None,
+            done: Vec::new(),
             told: String::new(),
             fault: None,
         }
