@@ -13,6 +13,7 @@ mod acme;
 mod adopt;
 mod api;
 mod api_caches;
+mod api_pages;
 mod api_shape;
 mod api_state;
 mod applications;

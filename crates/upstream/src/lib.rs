@@ -51,6 +51,7 @@ mod locality;
 mod names;
 mod outcome;
 mod outlier;
+mod page;
 mod peer;
 mod pick;
 mod place;
@@ -96,6 +97,7 @@ pub use keepalive::{CountedIdle, KeepaliveConfig, KeptCount, Made, Pool, Pools, 
 pub use locality::{LocalityConfig, MAX_LOCALITY};
 pub use outcome::{Outcome, Timings};
 pub use outlier::config::OutlierConfig;
+pub use page::{GroupPage, PageOrder, PageWanted, page};
 pub use peer::{Peer, PeerState};
 pub use pick::{Freed, NoLive, NoWait, Pick};
 pub use place::{ByPlace, Place, PlaceId};

@@ -66,27 +66,38 @@ impl Group {
             return heir.summary(now, tell);
         }
         let lines = self.lines();
-        let mut summary = GroupSummary {
-            queue: self.queue().zip(self.config.queue).map(|(queue, config)| queue.view(config)),
-            ..GroupSummary::default()
-        };
+        let mut summary = self.empty_summary();
         for backup in [false, true] {
             for peer in lines.get(backup) {
                 let status = peer.status(now);
-                let state = STATES.iter().position(|&state| state == status).unwrap_or_default();
-                summary.states[state] += 1;
-                summary.full += u64::from(peer.is_full());
-                summary.backups += u64::from(backup);
-                summary.backups_up += u64::from(backup && status == PeerStatus::Up);
-                summary.active += peer.state.conns.load(Relaxed);
-                summary.requests += peer.state.requests.load(Relaxed);
-                summary.fails += peer.state.failures.load(Relaxed);
+                summary.add(peer, status, backup);
                 if status != PeerStatus::Up {
                     tell(peer, status, backup);
                 }
             }
         }
         summary
+    }
+
+    /// A summary without any server.
+    pub(crate) fn empty_summary(&self) -> GroupSummary {
+        let queue = self.queue().zip(self.config.queue);
+        let queue = queue.map(|(queue, config)| queue.view(config));
+        GroupSummary { queue, ..GroupSummary::default() }
+    }
+}
+
+impl GroupSummary {
+    /// Adds a server.
+    pub(crate) fn add(&mut self, peer: &Peer, status: PeerStatus, backup: bool) {
+        let state = STATES.iter().position(|&state| state == status).unwrap_or_default();
+        self.states[state] += 1;
+        self.full += u64::from(peer.is_full());
+        self.backups += u64::from(backup);
+        self.backups_up += u64::from(backup && status == PeerStatus::Up);
+        self.active += peer.state.conns.load(Relaxed);
+        self.requests += peer.state.requests.load(Relaxed);
+        self.fails += peer.state.failures.load(Relaxed);
     }
 }
 

@@ -1,6 +1,8 @@
 //! A snapshot of a group for display, in the terms of nginx's API: configured servers, and peers
 //! with their state.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
     queue::QueueView,
     report::ReportCounts,
     roster::Host,
-    server::{Admission, Limits, Origin, Server, ServerId},
+    server::{Admission, Limits, Origin, ServerId},
     slow_start::PARTS,
 };
 
@@ -187,27 +189,70 @@ impl Group {
             drop(roster);
             return heir.view(now);
         }
+        let mut view = self.bare_view();
         let lines = self.lines();
-        let mut servers: Vec<_> = roster.hosts.iter().map(|host| ServerView::host(host)).collect();
-        let mut peers = Vec::new();
+        let hosts: HashMap<ServerId, &str> =
+            roster.hosts.iter().map(|host| (host.id, &*host.server.text)).collect();
+        view.servers = roster.hosts.iter().map(|host| ServerView::host(host)).collect();
         for backup in [false, true] {
             for peer in lines.get(backup) {
-                let mut hosts = roster.hosts.iter();
-                let parent = hosts.find(|host| peer.origin == Origin::Resolved(host.id));
-                servers.push(ServerView::peer(peer, backup, parent.map(|host| &host.server)));
-                peers.push(PeerView::new(peer, backup, now));
+                view.servers.push(ServerView::peer(peer, backup, name_of(peer, &hosts)));
+                view.peers.push(PeerView::new(peer, backup, now));
             }
         }
-        servers.sort_by_key(|server| server.id);
+        view.servers.sort_by_key(|server| server.id);
+        view
+    }
+
+    /// The current state of the group without servers and peers.
+    pub(crate) fn bare_view(&self) -> GroupView {
         GroupView {
             name: self.config.name.clone(),
             zone: self.config.zone.clone(),
-            servers,
-            peers,
+            servers: Vec::new(),
+            peers: Vec::new(),
             zombies: self.zombie_count(),
             counts: self.counters.as_ref().map(GroupCounters::read).unwrap_or_default(),
             queue: self.queue().zip(self.config.queue).map(|(queue, config)| queue.view(config)),
         }
+    }
+
+    /// The editable server with a number, of the group or of its heir.
+    pub fn server(&self, id: ServerId) -> Option<ServerView> {
+        let roster = self.roster();
+        if let Some(heir) = roster.heir() {
+            drop(roster);
+            return heir.server(id);
+        }
+        if let Some(host) = roster.hosts.iter().find(|host| host.id == id) {
+            return Some(ServerView::host(host));
+        }
+        let lines = self.lines();
+        let is_backup = |backup: &bool| lines.get(*backup).iter().any(|peer| peer.id == id);
+        let backup = [false, true].into_iter().find(is_backup)?;
+        let peer = lines.find(id)?;
+        let hosts = roster.hosts.iter().map(|host| (host.id, &*host.server.text)).collect();
+        Some(ServerView::peer(peer, backup, name_of(peer, &hosts)))
+    }
+
+    /// The group that stands for this one: its last heir, or itself.
+    pub(crate) fn latest(self: &Arc<Self>) -> Arc<Self> {
+        let mut latest = Arc::clone(self);
+        loop {
+            let heir = latest.roster().heir();
+            match heir {
+                Some(heir) => latest = heir,
+                None => return latest,
+            }
+        }
+    }
+}
+
+/// The name, with its port, that a resolved address is of.
+fn name_of<'a>(peer: &Peer, hosts: &HashMap<ServerId, &'a str>) -> Option<&'a str> {
+    match peer.origin {
+        Origin::Resolved(name) => hosts.get(&name).copied(),
+        _ => None,
     }
 }
 
@@ -225,13 +270,13 @@ impl ServerView {
         }
     }
 
-    fn peer(peer: &Peer, backup: bool, parent: Option<&Server>) -> Self {
+    fn peer(peer: &Peer, backup: bool, parent: Option<&str>) -> Self {
         Self {
             id: peer.id,
             origin: peer.origin,
             server: peer.name.clone(),
             service: None,
-            host: parent.map(|server| server.text.clone()),
+            host: parent.map(str::to_owned),
             limits: peer.limits.clone(),
             route: peer.own_route().unwrap_or_default().to_owned(),
             backup,
@@ -240,7 +285,7 @@ impl ServerView {
 }
 
 impl PeerView {
-    fn new(peer: &Peer, backup: bool, now: Now) -> Self {
+    pub(crate) fn new(peer: &Peer, backup: bool, now: Now) -> Self {
         let state = &peer.state;
         let selected = state.selected.load(Relaxed);
         let (downtime, downstart) = peer.downtime(now);

@@ -36,6 +36,7 @@ mod general;
 mod keyvals;
 mod latency;
 mod origin;
+mod pages;
 mod records;
 mod resolvers;
 mod servers;

@@ -26,6 +26,11 @@ impl Failure {
         Self::new(400, code, text)
     }
 
+    /// An argument of the query has a wrong value.
+    pub(super) fn argument(name: &str, value: &str) -> Self {
+        Self::bad("InvalidArgument", format!("invalid value \"{value}\" of \"{name}\""))
+    }
+
     pub(super) fn unknown_version() -> Self {
         Self::new(404, "UnknownVersion", "unknown version")
     }

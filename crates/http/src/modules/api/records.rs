@@ -28,7 +28,7 @@ const MOST: usize = 1000;
 pub(super) fn all(call: &Call) -> Result<Answer, Failure> {
     let limit = match call.arg("limit") {
         None => USUAL,
-        Some(text) => text.parse().map_err(|_| bad("limit", &text))?,
+        Some(text) => text.parse().map_err(|_| Failure::argument("limit", &text))?,
     };
     let filter = Filter::of(call)?;
     let mut records = store::all();
@@ -36,10 +36,6 @@ pub(super) fn all(call: &Call) -> Result<Answer, Failure> {
     records.sort_by_key(|record| std::cmp::Reverse((record.ended, record.connection)));
     records.truncate(limit.min(MOST));
     Ok(Answer::Found(records.iter().map(|record| summary(record)).collect()))
-}
-
-fn bad(name: &str, text: &str) -> Failure {
-    Failure::bad("InvalidArgument", format!("invalid value \"{text}\" of \"{name}\""))
 }
 
 /// The record of the request with an id, or the newest of a trace.
@@ -87,7 +83,7 @@ impl Filter {
             upstream: call.arg("upstream"),
             status: match status {
                 None => None,
-                Some(text) => Some(text.parse().map_err(|_| bad("status", &text))?),
+                Some(text) => Some(text.parse().map_err(|_| Failure::argument("status", &text))?),
             },
         })
     }

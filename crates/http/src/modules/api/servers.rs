@@ -74,9 +74,7 @@ fn list(group: &Group) -> Value {
 }
 
 fn server(group: &Group, id: ServerId) -> Result<ServerView, Failure> {
-    let servers = group.view(Now::current()).servers;
-    let found = servers.into_iter().find(|server| server.id == id);
-    found.ok_or_else(|| refusal(&EditError::NotFound(id), group))
+    group.server(id).ok_or_else(|| refusal(&EditError::NotFound(id), group))
 }
 
 fn edit(group: &Group, edit: &Edit) -> Result<Vec<ServerId>, Failure> {

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use weir_engine::clock::{self, Wall};
 use weir_upstream::{
-    AgentView, ByReason, CheckCounts, Group, GroupView, Now, PeerView, QueueView, ReportCounts,
+    AgentView, ByReason, CheckCounts, Group, GroupPage, GroupSummary, GroupView, Now, PageWanted,
+    PeerView, QueueView, ReportCounts, STATES, page,
 };
 use weir_wire::agent::{Admin, AgentWeight};
 
 use super::call::{Answer, Call};
 use super::failure::Failure;
 use super::latency;
+use super::pages;
 use super::tls;
 use super::zones::by_class;
 use crate::instance::timestamp;
@@ -19,15 +21,23 @@ use crate::instance::timestamp;
 /// The name of the upstream in a path.
 const NAME: usize = 2;
 
-#[expect(clippy::unnecessary_wraps, reason = "the shape of all actions")]
 pub(super) fn all(call: &Call) -> Result<Answer, Failure> {
-    let dynamic = call.groups.iter().filter(|group| group.zone().is_some());
-    let shown = dynamic.map(|group| (group.name().to_owned(), show(group, call.version)));
-    Ok(Answer::Found(Value::Object(shown.collect::<Map<_, _>>())))
+    let dynamic: Vec<_> = call.groups.iter().filter(|group| group.zone().is_some()).collect();
+    let shown = match pages::wanted(call)? {
+        None => dynamic.iter().map(|group| show(group, call.version)).collect(),
+        Some(wanted) => show_page(&dynamic, &PageWanted { by_group: true, ..wanted }, call.version),
+    };
+    let names = dynamic.iter().map(|group| group.name().to_owned());
+    Ok(Answer::Found(Value::Object(names.zip(shown).collect::<Map<_, _>>())))
 }
 
 pub(super) fn one(call: &Call) -> Result<Answer, Failure> {
-    Ok(Answer::Found(show(named(call)?, call.version)))
+    let group = named(call)?;
+    let shown = match pages::wanted(call)? {
+        None => show(group, call.version),
+        Some(wanted) => show_page(&[group], &wanted, call.version).swap_remove(0),
+    };
+    Ok(Answer::Found(shown))
 }
 
 pub(super) fn reset(call: &Call) -> Result<Answer, Failure> {
@@ -48,13 +58,44 @@ pub(super) fn named(call: &Call) -> Result<&Arc<Group>, Failure> {
 }
 
 fn show(group: &Group, version: u8) -> Value {
-    let now = Times { now: Now::current(), wall: clock::msec() };
-    let view = group.view(now.now);
-    let peers: Value = view.peers.iter().map(|peer| show_peer(peer, now, version)).collect();
+    let times = Times::current();
+    show_view(&group.view(times.now), group.kept(), times, version)
+}
+
+/// Groups with the servers that are on a page, and what is to be known of the others.
+fn show_page(groups: &[&Arc<Group>], wanted: &PageWanted, version: u8) -> Vec<Value> {
+    let times = Times::current();
+    let pages = page(groups, wanted, times.now).into_iter();
+    let shown = pages.zip(groups).map(|(GroupPage { view, matching, summary }, group)| {
+        let mut shown = show_view(&view, group.kept(), times, version);
+        shown["matching"] = json!(matching);
+        shown["summary"] = show_summary(&summary);
+        shown
+    });
+    shown.collect()
+}
+
+fn show_summary(summary: &GroupSummary) -> Value {
+    let states = STATES.iter().zip(summary.states);
+    let states = states.map(|(state, number)| (state.text().to_owned(), json!(number)));
+    json!({
+        "servers": summary.states.iter().sum::<u64>(),
+        "states": Value::Object(states.collect()),
+        "full": summary.full,
+        "backups": summary.backups,
+        "backups_up": summary.backups_up,
+        "active": summary.active,
+        "requests": summary.requests,
+        "fails": summary.fails,
+    })
+}
+
+fn show_view(view: &GroupView, kept: u64, times: Times, version: u8) -> Value {
+    let peers: Value = view.peers.iter().map(|peer| show_peer(peer, times, version)).collect();
     let GroupView { zone, zombies, counts, .. } = &view;
     let mut shown = json!({
         "peers": peers,
-        "keepalive": group.kept(),
+        "keepalive": kept,
         "zombies": zombies,
         "zone": zone,
         "no_live": counts.no_live,
@@ -81,6 +122,10 @@ struct Times {
 }
 
 impl Times {
+    fn current() -> Self {
+        Self { now: Now::current(), wall: clock::msec() }
+    }
+
     /// The text of a moment, in milliseconds of [`Now`].
     fn text(self, millis: u64) -> String {
         let ago = self.now.millis.saturating_sub(millis);

@@ -6,7 +6,7 @@ use weir_engine::clock::{self, Wall};
 use super::super::call::{Answer, Call};
 use super::super::failure::Failure;
 use super::parts::{self, Told, shown};
-use super::{MOST, USUAL, bad};
+use super::{MOST, USUAL};
 use crate::instance::timestamp;
 use crate::recorder::notes::{Notes, Step};
 use crate::recorder::under_way::{UnderWay, list};
@@ -17,7 +17,7 @@ use crate::request;
 pub(in crate::modules::api) fn all(call: &Call) -> Result<Answer, Failure> {
     let limit = match call.arg("limit") {
         None => USUAL,
-        Some(text) => text.parse().map_err(|_| bad("limit", &text))?,
+        Some(text) => text.parse().map_err(|_| Failure::argument("limit", &text))?,
     };
     let [server, location, upstream] = ["server", "location", "upstream"].map(|it| call.arg(it));
     let wanted = |notes: &Notes| {
