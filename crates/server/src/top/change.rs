@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Reason;
 use super::api::{Api, Refusal, segment};
 use super::sample::{Sample, text};
 use super::servers::Row;
@@ -67,16 +68,17 @@ impl Change {
 ///
 /// # Errors
 /// The server is another one, or there is none any more.
-pub(super) fn wanted(api: &Api, row: &Row<'_>, letter: char) -> Result<Change, String> {
+pub(super) fn wanted(api: &Api, row: &Row<'_>, letter: char) -> Result<Change, Reason> {
     let server = text(row.peer, "/server");
     let path = format!("http/upstreams/{}/servers/{}", segment(row.upstream), row.peer["id"]);
     let known = match api.get(&path) {
         Ok(Some(known)) => known,
-        Ok(None) => return Err(format!("there is no server {server} any more")),
-        Err(reason) => return Err(reason.to_string()),
+        Ok(None) => return Err(Reason::from(format!("there is no server {server} any more"))),
+        Err(reason) => return Err(reason),
     };
     if text(&known, "/server") != server {
-        return Err(format!("{server} is unchanged: it is {} now", text(&known, "/server")));
+        let now = text(&known, "/server");
+        return Err(Reason::from(format!("{server} is unchanged: it is {now} now")));
     }
     let is_down = known["down"] == true;
     // A server that is down may be set to drain behind that.

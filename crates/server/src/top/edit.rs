@@ -94,7 +94,7 @@ fn ask(state: &mut State, api: &Api, letter: char) {
     match change::wanted(api, row, letter) {
         Ok(change) if letter == 'w' => state.prompt = Some(Prompt::Weight(change, String::new())),
         Ok(change) => state.prompt = Some(Prompt::Sure(change)),
-        Err(why) => state.told = why,
+        Err(why) => state.told = why.to_string(),
     }
 }
 
