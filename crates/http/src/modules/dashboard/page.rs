@@ -24,6 +24,7 @@ pub(super) const SCRIPT: &[&str] = &[
     include_str!("page/wrong.js"),
     include_str!("page/traffic.js"),
     include_str!("page/upstreams.js"),
+    include_str!("page/servers.js"),
     include_str!("page/edits.js"),
     include_str!("page/requests.js"),
     include_str!("page/under_way.js"),
