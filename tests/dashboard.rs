@@ -11,7 +11,11 @@ use crate::harness::{
     Backend, Browser, Reply, Server, Signal, children, is_nginx, send_signal, until,
 };
 
+mod odd;
+mod prefix;
+mod real;
 mod sections;
+mod together;
 mod under_way;
 
 /// Several viewers: one who may change servers, below a path; one for whom the API only reads; one
@@ -299,6 +303,7 @@ fn changes_by_click(page: &Page<'_>) {
     page.browser.value("document.querySelector('#weight').value = 7");
     page.click("#ask button.first");
     until("the weight", || page.state(0)["weight"] == 7);
+    page.shows("#toasts .toast:last-child", "has weight 7.");
     page.shows("table.servers td", "7");
     page.click("#toasts .toast:last-child .undo");
     until("the weight before", || page.state(0)["weight"] == 2);

@@ -13,16 +13,17 @@ const AAAA: u8 = 28;
 
 /// The name server's answer to AAAA questions.
 #[derive(Clone, Copy)]
-enum Ipv6 {
+pub(crate) enum Ipv6 {
     /// A failure.
     Failure,
     /// No records.
     None,
 }
 
-/// A name server that resolves every name to 127.0.0.1. It ends with the tests.
-struct NameServer {
-    port: u16,
+/// A name server that resolves every name to 127.0.0.1, but those that begin with the label `none`,
+/// which do not exist. It ends with the tests.
+pub(crate) struct NameServer {
+    pub(crate) port: u16,
     /// The first labels of the requested names, in order.
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -39,7 +40,7 @@ impl NameServer {
     }
 }
 
-fn name_server(ipv6: Ipv6) -> NameServer {
+pub(crate) fn name_server(ipv6: Ipv6) -> NameServer {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -49,7 +50,9 @@ fn name_server(ipv6: Ipv6) -> NameServer {
         while let Ok((length, from)) = socket.recv_from(&mut query) {
             let mut answer = query[..length].to_vec();
             answer[2..4].copy_from_slice(&[0x81, 0x80]);
+            let label = query[13..13 + usize::from(query[12])].to_vec();
             match (answer[length - 3], ipv6) {
+                _ if label == b"none" => answer[3] |= 3,
                 (A, _) => {
                     answer[7] = 1;
                     answer.extend([0xc0, 12, 0, A, 0, 1, 0, 0, 0, 1, 0, 4, 127, 0, 0, 1]);
@@ -58,8 +61,7 @@ fn name_server(ipv6: Ipv6) -> NameServer {
                 _ => {}
             }
             let _ = socket.send_to(&answer, from);
-            let label = &query[13..13 + usize::from(query[12])];
-            answered.lock().unwrap().push(String::from_utf8_lossy(label).into_owned());
+            answered.lock().unwrap().push(String::from_utf8_lossy(&label).into_owned());
         }
     });
     NameServer { port, asked }

@@ -26,6 +26,14 @@ impl Server {
         self.api_json("GET", path, &Value::Null, 200)
     }
 
+    /// The JSON at a path of an API that is not at `/api`.
+    #[track_caller]
+    pub(crate) fn api_at(&self, api: &str, path: &str) -> Value {
+        let answer = self.get(&format!("{api}/9/{path}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body).expect("the answer is JSON")
+    }
+
     /// Calls the API with a body, unless it is `Null`; returns the JSON of the answer, which has
     /// this status.
     #[track_caller]

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between two looks at a page.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// A browser with its own profile and one page. It ends on drop with all of its processes.
+/// A browser with its own profile, and a page that is talked to. It ends on drop with all of its processes.
 pub(crate) struct Browser {
     process: Child,
     directory: Directory,
@@ -29,6 +29,11 @@ pub(crate) struct Browser {
     number: Cell<u64>,
     session: RefCell<Option<String>>,
     events: RefCell<Vec<Value>>,
+}
+
+/// A page of a browser.
+pub(crate) struct Tab {
+    session: String,
 }
 
 impl Browser {
@@ -50,6 +55,7 @@ impl Browser {
         command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]);
         command.args(["--ignore-certificate-errors", "--no-proxy-server", "--no-first-run"]);
         command.args(["--disable-background-networking", "--remote-debugging-pipe"]);
+        command.arg("--host-resolver-rules=MAP *.test 127.0.0.1");
         command.arg(format!("--user-data-dir={}", directory.join("profile").display()));
         command.arg("about:blank").env("HOME", directory.path()).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
@@ -74,14 +80,33 @@ impl Browser {
             session: RefCell::new(None),
             events: RefCell::new(Vec::new()),
         };
-        let page = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
-        let target = json!({ "targetId": page["targetId"], "flatten": true });
-        let session = browser.call("Target.attachToTarget", target);
-        *browser.session.borrow_mut() = Some(session["sessionId"].as_str().unwrap().to_owned());
-        for domain in ["Page", "Runtime", "Network", "Log"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
-        }
+        browser.another();
         Some(browser)
+    }
+
+    /// Opens another page in front, and turns to it.
+    pub(crate) fn another(&self) -> Tab {
+        *self.session.borrow_mut() = None;
+        let page = self.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = page["targetId"].as_str().unwrap().to_owned();
+        let wanted = json!({ "targetId": target, "flatten": true });
+        let session = self.call("Target.attachToTarget", wanted);
+        let tab = Tab { session: session["sessionId"].as_str().unwrap().to_owned() };
+        self.turn_to(&tab);
+        for domain in ["Page", "Runtime", "Network", "Log"] {
+            self.call(&format!("{domain}.enable"), json!({}));
+        }
+        tab
+    }
+
+    /// Talks to a page from now on, which stays behind another one if it is.
+    pub(crate) fn turn_to(&self, tab: &Tab) {
+        *self.session.borrow_mut() = Some(tab.session.clone());
+    }
+
+    /// The page that is talked to.
+    pub(crate) fn tab(&self) -> Tab {
+        Tab { session: self.session.borrow().clone().unwrap() }
     }
 
     /// Calls a method of the page, or of the browser before there is a page.

@@ -18,7 +18,11 @@ pub(super) fn check(request: &Request) -> Result<(), Failure> {
     let host = request.head.get(Known::Host).unwrap_or_default();
     match reads || is_own(field(b"sec-fetch-site"), field(b"origin"), host) {
         true => Ok(()),
-        false => Err(Failure::new(403, "CrossSite", "changes by pages of other sites are refused")),
+        false => Err(Failure::new(
+            403,
+            "CrossSite",
+            "changes by pages of other sites are refused; a proxy has to pass the field Host",
+        )),
     }
 }
 

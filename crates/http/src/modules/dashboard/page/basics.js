@@ -128,6 +128,9 @@ function refusal(status, body) {
     405: "changes are not permitted here",
     413: "the request is too large",
     429: "too many requests",
+    502: "the proxy in front has no answer",
+    503: "it is not available at present",
+    504: "the proxy in front has no answer in time",
   };
   return `${text || meanings[status] || "the server refused"} (${status})`;
 }

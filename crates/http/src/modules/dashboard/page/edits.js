@@ -31,7 +31,7 @@ function sayEdits(note, button) {
 
 /// Finds out whether the viewer may change servers, by a change of this one that changes nothing.
 async function learnRights(group, peer, isWanted) {
-  if (edits.path === null || (edits.asked && !isWanted)) return;
+  if (edits.path === null || !canChange(group) || (edits.asked && !isWanted)) return;
   edits.asked = true;
   const address = serverAddress(group, peer);
   const call = (credentials) => fetch(address, { method: "PATCH", credentials, headers: { "Content-Type": "application/json" }, body: "{}", cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
@@ -57,13 +57,16 @@ async function learnRights(group, peer, isWanted) {
   for (const name of shown.open.keys()) askServers(name);
 }
 
+/// Whether the API can change servers of a group. A browser resolves the names "." and ".." in paths.
+const canChange = (group) => group.zone && !/^\.\.?$/.test(group.name);
+
 const isOff = (peer) => peer.state === "down" || peer.state === "draining";
 
 /// The buttons of a server, as they apply to its state; none for those who may not use them. They
 /// stay the same elements, so that the focus stays on them.
 function showActs(known, group, peer) {
   known.peer = peer;
-  if (edits.path === null || !edits.may || !group.zone) {
+  if (edits.path === null || !edits.may || !canChange(group)) {
     known.buttons = null;
     return known.acts.replaceChildren();
   }

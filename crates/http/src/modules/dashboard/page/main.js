@@ -14,7 +14,10 @@ const page = {
 /// Takes a state in, unless it is the one before: viewers share answers.
 function take(state) {
   if (page.state && page.state.at === state.at) return;
-  page.before = page.state;
+  // Over a clock that was set back, nothing is compared.
+  const isBack = page.state && state.at < page.at;
+  if (isBack) forgetAfter(state.at);
+  page.before = isBack ? null : page.state;
   page.state = state;
   page.seconds = page.before ? Math.max(0.2, (state.at - page.before.at) / 1000) : 1;
   page.at = state.at;
@@ -41,6 +44,13 @@ function take(state) {
   trim(page.sums, page.at);
   page.minute = page.zones ? lastMinute(page.points) : null;
   noteCourses();
+}
+
+/// Forgets what was noted by a clock before that was set back.
+function forgetAfter(at) {
+  const isKnown = (noted) => (noted.at ?? noted[0]) <= at;
+  for (const list of ["points", "sums", "latencies", "medians"]) page[list] = page[list].filter(isKnown);
+  for (const course of page.courses.values()) course.at = null;
 }
 
 const sum = (groups, key) => groups.reduce((all, group) => all + group[key], 0);
