@@ -6,8 +6,6 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-use serde_json::Value;
-
 use crate::harness::{
     Backend, Client, Reply, Server, Signal, children, send_signal, skipped, until,
 };
@@ -15,6 +13,7 @@ use openmetrics::Metrics;
 
 mod families;
 mod openmetrics;
+mod queries;
 
 const OPEN: &str = "Accept: application/openmetrics-text; version=1.0.0\r\n";
 
@@ -206,34 +205,6 @@ const SERIES_OF_A_SERVER: usize = 71;
 fn names(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| word.starts_with("weir_")).map(str::to_owned).collect()
-}
-
-#[track_caller]
-fn assert_known(used: &BTreeSet<String>, metrics: &Metrics) {
-    let known: BTreeSet<_> = metrics.samples.keys().map(|(name, _)| name.clone()).collect();
-    let unknown: Vec<_> = used.difference(&known).collect();
-    assert!(unknown.is_empty(), "{unknown:?}");
-    assert!(used.len() > 5, "{used:?}");
-}
-
-#[test]
-fn the_dashboard_and_the_alerts_use_metrics_that_exist() {
-    let (server, _backend) = start();
-    use_all(&server);
-    let metrics = scrape(&server);
-    let dashboard: Value =
-        serde_json::from_str(include_str!("../contrib/grafana/weir.json")).unwrap();
-    let targets = dashboard["panels"].as_array().unwrap().iter();
-    let targets = targets.flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
-    let queries: Vec<_> = targets.map(|target| target["expr"].as_str().unwrap()).collect();
-    assert!(queries.len() > 20);
-    let variables = dashboard["templating"].to_string();
-    assert_known(&names(&(queries.join("\n") + &variables)), &metrics);
-    let rules = include_str!("../contrib/prometheus/weir.rules.yml");
-    let queries: Vec<_> = rules.lines().filter(|line| !line.contains("check rules")).collect();
-    assert_known(&names(&queries.join("\n")), &metrics);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../contrib/prometheus/weir.rules.yml");
-    assert_good(promtool(&["check", "rules", path], ""));
 }
 
 /// docs/howto/prometheus.md: its configuration serves metrics, and Prometheus takes its own.

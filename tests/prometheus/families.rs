@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 
 use super::openmetrics::Metrics;
-use super::{OPEN, assert_good, promtool};
+use super::{OPEN, assert_good, promtool, queries};
 use crate::harness::{Backend, Certificate, H2Client, Reply, Server, is_nginx, run, until};
 
 const CONF: &str = "
@@ -39,13 +39,13 @@ const CONF: &str = "
 
 /// What a row says of a family, and what a scrape shows.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Family {
-    kind: String,
+pub(super) struct Family {
+    pub(super) kind: String,
     unit: String,
     /// The labels that every sample has.
-    always: BTreeSet<String>,
+    pub(super) always: BTreeSet<String>,
     /// Those that some have.
-    sometimes: BTreeSet<String>,
+    pub(super) sometimes: BTreeSet<String>,
 }
 
 impl Family {
@@ -58,7 +58,7 @@ impl Family {
 
 /// The rows of the page: `| name | type | unit | labels | what it is |`, optional labels in
 /// parentheses.
-fn rows() -> BTreeMap<String, Family> {
+pub(super) fn rows() -> BTreeMap<String, Family> {
     let page = include_str!("../../docs/howto/prometheus.md");
     let section = page.split("\n## Every metric\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let mut rows = BTreeMap::new();
@@ -172,4 +172,6 @@ fn each_family_has_a_row_and_each_row_a_family() {
         told.is_empty()
     });
     assert_good(promtool(&["check", "metrics"], &server.text("/metrics")));
+    let metrics = Metrics::parse(&server.get_with("/metrics", OPEN).text());
+    assert_eq!(queries::unknown_values(&metrics), [""; 0]);
 }
