@@ -1,6 +1,11 @@
 //! The parts of a request that survive an internal redirect: method, body and length.
 
-use crate::harness::{Backend, Client, Reply, Seen, Server, is_nginx};
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::thread::JoinHandle;
+
+use crate::harness::{Application, Backend, Called, Client, Reply, Seen, Server, is_nginx};
+use crate::{fastcgi, scgi, uwsgi};
 
 /// Responds as its path tells: `/status/404`, `/accel/PATH`.
 fn backend() -> Backend {
@@ -170,6 +175,80 @@ fn a_body_is_sent_once() {
     let bodies: Vec<_> = backend.seen().iter().map(shape).collect();
     assert_eq!(bodies[0].2, "abcdef");
     assert!(bodies[1].2.is_empty() || bodies[1].2 == "abcdef", "{bodies:?}");
+}
+
+/// The address of a server that closes its first connection when it has got this.
+fn closing_behind(text: &'static str) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let closes = std::thread::spawn(move || {
+        let (mut stream, mut got) = (listener.accept().unwrap().0, Vec::new());
+        while !got.ends_with(text.as_bytes()) {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            got.extend(byte);
+        }
+    });
+    (address, closes)
+}
+
+/// An application with an error page, which shows what it is told about the request's body.
+fn telling(called: &Called) -> String {
+    let told = ["CONTENT_LENGTH", "HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"];
+    let told = told.map(|name| called.param(name)).join(",");
+    let told = format!("{} {told}", called.body.len());
+    format!("X-Told: {told}\r\nContent-Type: text/plain\r\n\r\n{told}")
+}
+
+#[test]
+fn an_application_with_an_error_page_is_told_of_no_dropped_body() {
+    if is_nginx() {
+        return;
+    }
+    let applications: [(&str, Application); 3] = [
+        ("fastcgi_", fastcgi::records::output(telling)),
+        ("scgi_", scgi::application(telling)),
+        ("uwsgi_", uwsgi::application(telling)),
+    ];
+    for (prefix, application) in applications {
+        let conf = "@read_timeout 5s; @param CONTENT_LENGTH $content_length; @param URI $uri;
+            client_max_body_size 8; error_page 400 413 416 502 /page; location /page { @pass %a%; }
+            location / { return 200 read; }
+            location = /file { }
+            location = /guarded { auth_request /page; auth_request_set $said $upstream_http_x_told;
+                add_header X-Told $said; alias %dir%/html/file; }
+            location /broken { proxy_pass http://%broken%; proxy_request_buffering off; }";
+        // SCGI has a length of its own, and no second one.
+        let conf = match prefix {
+            "scgi_" => conf.replace("@param CONTENT_LENGTH $content_length;", ""),
+            _ => conf.to_owned(),
+        };
+        let (broken, closes) = closing_behind("abc");
+        let server = Server::server(&conf.replace('@', prefix))
+            .set("a", application.address())
+            .set("broken", broken)
+            .file("html/file", "text")
+            .start();
+        let ask = |target: &str, fields: &str, body: &str| {
+            let mut client = server.client();
+            let head = format!("{target} HTTP/1.1\r\nHost: localhost\r\nConnection: close");
+            client.send(format!("{head}\r\n{fields}\r\n{body}"));
+            client.response().header("X-Told").unwrap_or_default().to_owned()
+        };
+        let both = "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n";
+        assert_eq!(ask("POST /", both, "0\r\n\r\n"), "0 0,,", "{prefix}");
+        assert_eq!(ask("POST /", "Content-Length: 9\r\n", "123456789"), "0 0,,", "{prefix}");
+        assert_eq!(
+            ask("GET /file", "Content-Length: 3\r\nRange: bytes=9-\r\n", "abc"),
+            "0 0,,",
+            "{prefix}"
+        );
+        assert_eq!(ask("GET /guarded", "Content-Length: 3\r\n", "abc"), "0 0,,", "{prefix}");
+        assert_eq!(ask("POST /broken", "Content-Length: 6\r\n", "abc"), "0 0,,", "{prefix}");
+        closes.join().unwrap();
+        let without = if prefix == "scgi_" { "0 0,," } else { "0 ,," };
+        assert_eq!(ask("POST /", "A\0: no\r\n", ""), without, "{prefix}");
+    }
 }
 
 #[test]

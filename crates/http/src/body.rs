@@ -79,7 +79,7 @@ pub enum Outlook {
     Here(u64),
     /// All of it, as it arrives.
     Coming,
-    /// Nothing any more: a part of it has been consumed.
+    /// Nothing any more: it was dropped, or a part of it has been consumed.
     Gone,
 }
 
@@ -200,15 +200,19 @@ impl Body {
         }
     }
 
-    /// The body of a subrequest: the content, if it has been read.
+    /// The body of a subrequest: the content, if it has been read, and else none.
     pub fn shared(&self) -> Self {
-        Self {
+        let mut body = Self {
             content: self.content.clone(),
             content_length: self.content_length,
             chunked: self.chunked,
             received: self.received,
             ..Self::default()
+        };
+        if self.refused || body.content.is_none() && body.is_announced() {
+            body.refuse();
         }
+        body
     }
 
     /// Discards the body. The request is answered without it, and the rest is dropped as it
@@ -223,7 +227,13 @@ impl Body {
 
     /// Whether a part of the body has been forwarded, so that it cannot be sent again.
     pub fn is_spent(&self) -> bool {
-        self.is_streamed && self.outlook() == Outlook::Gone
+        self.is_streamed && !self.refused && self.outlook() == Outlook::Gone
+    }
+
+    /// Whether the body that was announced can be passed on no more: it was dropped, or a part of
+    /// it has been consumed.
+    pub fn is_lost(&self) -> bool {
+        self.refused || self.outlook() == Outlook::Gone
     }
 
     /// Whether nothing is left to be read from the connection.
@@ -244,6 +254,7 @@ impl Body {
         match &self.content {
             Some(content) => Outlook::Here(content.len),
             None if !self.is_expected() => Outlook::Nothing,
+            None if self.refused => Outlook::Gone,
             None if self.is_done() || self.received != ahead() => Outlook::Gone,
             None => Outlook::Coming,
         }

@@ -87,6 +87,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
         // is announced as empty stays so.
         child.body = Body::default();
         child.body.content_length = request.body.content_length.filter(|&length| length == 0);
+        child.body.refused = request.body.is_announced();
         child.response.header_only = true;
         let mut child = request.follow(child).await;
         if child.response.status == 499 && child.client.is_deserted() {

@@ -143,7 +143,8 @@ impl Protocol for Exchange {
         let Some(params) = &self.location.settings.get(&SCGI).compiled else {
             return Err(Rejection::INTERNAL);
         };
-        let mut head = scgi::Head::new(request.body.content_length.unwrap_or(0), out);
+        let announced = request.body.content_length.filter(|_| !request.body.is_lost());
+        let mut head = scgi::Head::new(announced.unwrap_or(0), out);
         let written = params.write(request, transfer.pass_request_headers, head.params());
         head.finish();
         if written.is_err() {

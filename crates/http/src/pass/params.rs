@@ -65,6 +65,8 @@ struct Computed {
 enum Computation {
     /// It is that of a variable.
     Variable(VarId),
+    /// It is the length of the body, that of `$content_length`, and 0 of a body that is lost.
+    Length(VarId),
     Template(Template),
 }
 
@@ -93,18 +95,20 @@ impl<F: ParamFormat> Params<F> {
         let mut params =
             Self { computed: Vec::new(), last: Vec::new(), own: Vec::new(), format: PhantomData };
         let vars = cx.registry::<Variables>();
+        let length = vars.reference("content_length");
         for param in own {
             let value = Template::compile(&param.value, vars)?;
-            params.add(&param.name, value, param.if_not_empty);
+            params.add(&param.name, value, param.if_not_empty, length);
         }
         if !own.iter().any(|param| param.name.eq_ignore_ascii_case(b"HTTP_HOST")) {
             let host = Template::compile(b"$host$is_request_port$request_port", vars)?;
-            params.add(b"HTTP_HOST", host, true);
+            params.add(b"HTTP_HOST", host, true, length);
         }
         Ok(params)
     }
 
-    fn add(&mut self, name: &[u8], value: Template, if_not_empty: bool) {
+    /// Adds a parameter. `length` is `$content_length`.
+    fn add(&mut self, name: &[u8], value: Template, if_not_empty: bool, length: VarId) {
         if let Some(field) = name.strip_prefix(FIELD)
             && !field.is_empty()
         {
@@ -131,6 +135,7 @@ impl<F: ParamFormat> Params<F> {
             before: std::mem::take(&mut self.last).into(),
             name: name.len(),
             value: match value.variable() {
+                Some(id) if id == length => Computation::Length(id),
                 Some(id) => Computation::Variable(id),
                 None => Computation::Template(value),
             },
@@ -149,12 +154,19 @@ impl<F: ParamFormat> Params<F> {
         passes_client: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), NullByte> {
+        let is_lost = request.body.is_lost();
         for Computed { before, begin, name, value, if_not_empty } in &self.computed {
             out.extend_from_slice(before);
             let at = out.len();
             match value {
                 Computation::Variable(id) => {
                     request.variable(*id, out);
+                }
+                Computation::Length(id) => {
+                    if request.variable(*id, out) && is_lost {
+                        out.truncate(at);
+                        out.push(b'0');
+                    }
                 }
                 Computation::Template(template) => template.eval(request, out),
             }
@@ -184,10 +196,12 @@ impl<F: ParamFormat> Params<F> {
         })
     }
 
-    /// Appends the client's fields, without its conditions if the response may be cached. Those of
-    /// one name are joined in the place of the first.
+    /// Appends the client's fields, without its conditions if the response may be cached, and
+    /// without the framing of a body that is lost. Those of one name are joined in the place of the
+    /// first.
     fn write_fields(&self, request: &Request, out: &mut Vec<u8>) -> Result<(), NullByte> {
         let fetches = request.attempts.cache.fetches;
+        let is_lost = request.body.is_lost();
         let mut seen = Seen::default();
         for (at, (field, first, known)) in request.head.iter().enumerate() {
             let is_same =
@@ -196,7 +210,9 @@ impl<F: ParamFormat> Params<F> {
                 Known::Other => request.head.iter().take(at).any(|(f, _, id)| is_same(f, id)),
                 _ => !seen.insert(known),
             };
-            if earlier || fetches && is_condition(looks_like(field, known)) || self.is_own(field) {
+            let is_left_out = fetches && is_condition(looks_like(field, known))
+                || is_lost && matches!(known, Known::ContentLength | Known::TransferEncoding);
+            if earlier || is_left_out || self.is_own(field) {
                 continue;
             }
             let value = begin_field::<F>(field, out);

@@ -108,6 +108,8 @@ impl Request {
             body.abandon();
             return Err(self.body_failed(error));
         }
+        // What is asked further on for this request has no body.
+        body.refuse();
         Ok(())
     }
 

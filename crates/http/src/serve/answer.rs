@@ -95,6 +95,8 @@ pub(super) async fn refuse(request: &mut Request, endpoint: &Held<Endpoint>, fau
     if fault.silent {
         request.blame(if fault.timed_out { Cause::ClientTimeout } else { Cause::ClientClosed });
     }
+    // What the head says about a body does not count.
+    request.body.refuse();
     request.keepalive = false;
     request.response.lingers = fault.lingers;
     request.client.timed_out = fault.timed_out;

@@ -82,6 +82,10 @@ pub(super) fn content_length(request: &mut Request, _: &str, out: &mut Vec<u8>) 
             number(out, content.len, 1);
             true
         }
+        // One of unknown length that was dropped.
+        (None, None) if request.body.refused && request.body.content_length.is_some() => {
+            found(b"0", out)
+        }
         (None, _) => false,
     }
 }
