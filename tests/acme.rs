@@ -9,7 +9,9 @@ use crate::harness::{Pebble, Server, Setup, Signal, children, is_nginx, run, unt
 
 mod authority;
 mod faults;
+mod many;
 mod pair;
+mod pebble;
 
 /// The certificate that a server shows under a name: its text by the openssl tool. `None` if the
 /// handshake fails.

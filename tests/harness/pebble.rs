@@ -1,7 +1,12 @@
 //! Pebble, an authority with ACME for tests, and the name server that it asks.
 
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 
 use super::{Certificate, Directory, Port, run, skipped, until};
 
@@ -131,6 +136,56 @@ impl Pebble {
     /// The number of certificates that it has issued.
     pub(crate) fn issued(&self) -> usize {
         self.log().matches("Issued certificate serial").count()
+    }
+
+    /// Revokes a certificate in the name of whoever has its key, which is one of RSA (RFC 8555
+    /// section 7.6). `file` has both.
+    pub(crate) fn revoke(&self, file: &Path) {
+        let signed = |script: &str, words: &[&str]| {
+            let output = run("sh", &[&["-euc", script, "sh"], words].concat());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            output.stdout
+        };
+        let file = file.to_str().unwrap();
+        let der = signed("openssl x509 -in \"$1\" -outform DER", &[file]);
+        let modulus = signed("openssl x509 -in \"$1\" -noout -modulus | cut -d= -f2", &[file]);
+        let modulus: Vec<u8> = modulus
+            .trim_ascii()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect();
+        let base = self.uri().replace("/dir", "");
+        let url = format!("{base}/revoke-cert");
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        // Many nonces are refused.
+        until("the revocation", || {
+            let nonce = "curl -skI \"$1\" | tr -d '\\r' | sed -n 's/^[Rr]eplay-[Nn]once: //p'";
+            let nonce = signed(nonce, &[&format!("{base}/nonce-plz")]);
+            let nonce = str::from_utf8(nonce.trim_ascii()).unwrap();
+            let jwk = json!({ "kty": "RSA", "n": encode(&modulus), "e": "AQAB" });
+            let head = json!({ "alg": "RS256", "jwk": jwk, "nonce": nonce, "url": url });
+            let head = encode(head.to_string().as_bytes());
+            let payload = json!({ "certificate": encode(&der), "reason": 1 });
+            let payload = encode(payload.to_string().as_bytes());
+            let sign = "printf %s \"$1\" | openssl dgst -sha256 -sign \"$2\"";
+            let signature = signed(sign, &[&format!("{head}.{payload}"), file]);
+            let body = json!({ "protected": head, "payload": payload,
+                "signature": encode(&signature) });
+            let post = "curl -sk -o /dev/null -w '%{http_code}' --data-binary \"$2\" \
+                -H 'Content-Type: application/jose+json' \"$1\"";
+            signed(post, &[&url, &body.to_string()]) == b"200"
+        });
+    }
+
+    /// What it says of a certificate with a serial number as the openssl tool shows it: `Valid` or
+    /// `Revoked`.
+    pub(crate) fn status(&self, serial: &str) -> String {
+        let short = serial.split_once("(0x").map(|(_, hex)| hex.trim_end_matches(')'));
+        let serial = short.map_or_else(|| serial.replace(':', ""), str::to_owned);
+        let port = self.management.number();
+        let url = format!("https://127.0.0.1:{port}/cert-status-by-serial/{serial}");
+        let status: Value = serde_json::from_slice(&run("curl", &["-sk", &url]).stdout).unwrap();
+        status["Status"].as_str().unwrap().to_owned()
     }
 
     /// The address at which the name server's records are changed.
