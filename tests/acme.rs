@@ -12,6 +12,7 @@ mod faults;
 mod many;
 mod pair;
 mod pebble;
+mod state;
 
 /// The certificate that a server shows under a name: its text by the openssl tool. `None` if the
 /// handshake fails.

@@ -10,7 +10,7 @@ use crate::harness::{
     Pebble, Server, Setup, Signal, children, is_nginx, run, send_signal, until, until_some,
 };
 
-const CONF: &str = "
+pub(super) const CONF: &str = "
     acme_issuer ca { %ca% %more% }
     server { listen 127.0.0.1:%port% ssl; server_name a.test;
         acme_certificate ca; return 200 secure;
@@ -28,7 +28,7 @@ fn nudge(server: &Server) {
 }
 
 /// The text of a server without TLS: requests go on whatever authorities do.
-fn plain(server: &Server) -> String {
+pub(super) fn plain(server: &Server) -> String {
     crate::harness::Client::connect(server.address("portplain")).get("/").text()
 }
 
@@ -167,9 +167,9 @@ fn files_that_cannot_be_written_or_read_cost_nothing() {
         return;
     }
     let authority = Authority::start();
-    // In the place of the account's key is a folder.
+    // In the place of the new file that is to become the account's key is a folder.
     let setup = server(&authority);
-    setup.directory().write("acme_ca/account.key/x", "");
+    setup.directory().write("acme_ca/account.key.new/x", "");
     let server = setup.start();
     wait_for(&server, server.port("port"), "a.test");
     server.wait_log("account.key\" failed (21: Is a directory)");
@@ -178,7 +178,7 @@ fn files_that_cannot_be_written_or_read_cost_nothing() {
     // It is told once, and written once there is room.
     until("a second try", || authority.issued() == 1 && kept(&server, "ca").len() == 1);
     let key = server.directory().join("acme_ca/account.key");
-    std::fs::remove_dir_all(&key).unwrap();
+    std::fs::remove_dir_all(key.with_extension("key.new")).unwrap();
     server.wait_log("account.key\" is written");
     assert!(key.is_file());
     assert_eq!(server.error_log().matches("writing is tried again").count(), 1);

@@ -45,6 +45,8 @@ impl Session<'_> {
     /// Finds the account, or makes it. Orders of one issuer wait for each other here.
     pub(crate) async fn log_in(&mut self) -> Result<(), AcmeError> {
         let (issuer, config) = (self.issuer, self.config);
+        let turns = state::turns(config);
+        let _turn = turns.lock().await;
         let mut kept = issuer.account.lock().await;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.serves(config)) {
             self.account = Some(Arc::clone(&kept.account));
@@ -56,13 +58,13 @@ impl Session<'_> {
             // Without files there may be what another node has told.
             None => issuer.told().map(|told| told.url),
         };
-        let known = text.and_then(|text| known_url(&text, config));
+        let known = text.and_then(|text| known_url(&text, config, &key));
         let url = match known {
             Some(url) => url,
             None => self.register(&key).await.map_err(AcmeError::for_all)?,
         };
         if matches!(config.account_key, KeySource::Made(_)) {
-            let own = Told { key: key.private().to_pem(), url: lines(&url, config) };
+            let own = Told { key: key.private().to_pem(), url: lines(&url, config, &key) };
             issuer.tell(own);
         }
         let account = Arc::new(Account { key, url });
@@ -103,7 +105,7 @@ impl Session<'_> {
         let answer = answer.map_err(|error| self.about_terms(error))?;
         let made = answer.location.filter(|url| !url.is_empty());
         let made = made.ok_or_else(|| AcmeError::new("the authority names no account"))?;
-        state::save(self.issuer, config, ACCOUNT_URL, lines(&made, config)).await;
+        state::save(self.issuer, config, ACCOUNT_URL, lines(&made, config, key)).await;
         self.issuer.log(Level::Notice, &format!("the account is {made}"));
         Ok(made)
     }
@@ -121,8 +123,8 @@ impl Session<'_> {
 }
 
 /// The content of the file with an account's URL.
-fn lines(url: &str, config: &IssuerConfig) -> String {
-    [url, &config.uri.to_string(), &config.contacts.join(" "), ""].join("\n")
+fn lines(url: &str, config: &IssuerConfig, key: &AccountKey) -> String {
+    [url, &config.uri.to_string(), &config.contacts.join(" "), key.thumbprint(), ""].join("\n")
 }
 
 /// Keeps the account that another node has brought, for the time in which this one orders.
@@ -131,6 +133,17 @@ pub(crate) async fn take_over(issuer: &Issuer, config: &IssuerConfig) {
     *issuer.account.lock().await = None;
     state::save(issuer, config, ACCOUNT_URL, told.url).await;
     state::save(issuer, config, ACCOUNT_KEY, told.key).await;
+}
+
+/// Writes the account in use, if its files are not there: the directory may be another one, or was
+/// lost.
+pub(crate) async fn save_what_lacks(issuer: &Issuer, config: &IssuerConfig) {
+    let KeySource::Made(_) = config.account_key else { return };
+    let Some(told) = issuer.told() else { return };
+    if state::lacks(issuer, config, ACCOUNT_KEY).await {
+        state::save(issuer, config, ACCOUNT_URL, told.url).await;
+        state::save(issuer, config, ACCOUNT_KEY, told.key).await;
+    }
 }
 
 /// The account's key: that of the configuration, the one in use, the one that was kept, or a new
@@ -162,6 +175,9 @@ async fn key(
     let made = made.map_err(|_| AcmeError::of_issuer("no key could be made"))?;
     let made = made.map_err(|error| AcmeError::of_issuer(error.to_string()))?;
     let key = AccountKey::new(made)?;
+    if state::exists(config, ACCOUNT_KEY).await {
+        state::set_aside(issuer, config, ACCOUNT_KEY).await;
+    }
     // A URL of an earlier key would name an account that this one does not open.
     state::save(issuer, config, ACCOUNT_URL, String::new()).await;
     state::save(issuer, config, ACCOUNT_KEY, key.private().to_pem()).await;
@@ -174,15 +190,8 @@ fn read(content: &[u8]) -> Result<AccountKey, AcmeError> {
     AccountKey::new(key)
 }
 
-/// The account's URL in its file, if it is one of this directory with these contacts.
-fn known_url(text: &str, config: &IssuerConfig) -> Option<String> {
-    // A key of the configuration may be another one than before.
-    if matches!(config.account_key, KeySource::File(_)) {
-        return None;
-    }
-    let mut lines = text.lines();
-    let url = lines.next().filter(|url| !url.is_empty())?;
-    let is_same = lines.next() == Some(&*config.uri.to_string())
-        && lines.next().unwrap_or_default() == config.contacts.join(" ");
-    is_same.then(|| url.to_owned())
+/// The account's URL in its file, if it is one of this directory with these contacts and this key.
+fn known_url(text: &str, config: &IssuerConfig, key: &AccountKey) -> Option<String> {
+    let url = text.lines().next().filter(|url| !url.is_empty())?;
+    (text == lines(url, config, key)).then(|| url.to_owned())
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -11,11 +12,12 @@ use weir_engine::clock;
 use weir_engine::digest::sha256;
 use weir_engine::error_log::Level;
 use weir_engine::os_error::Failed;
-use weir_engine::tls::{CertifiedKey, Issued, KeyKind, certificates_from_pem, x509};
+use weir_engine::tls::{CertifiedKey, Issued, KeyKind, PrivateKey, certificates_from_pem, x509};
 
 use crate::Identifiers;
 use crate::error::AcmeError;
 use crate::issuer::Issuer;
+use crate::nginx_files;
 use crate::pair::{self, Pending};
 use crate::settings::IssuerConfig;
 use crate::state;
@@ -23,9 +25,9 @@ use crate::state;
 /// A certificate that is ordered and renewed here.
 #[derive(Debug)]
 pub struct Certificate {
-    /// The first name and a hash of everything that distinguishes it: the name of its file.
+    /// The first name and a hash of everything that distinguishes it: the name of its file. The
+    /// issuer's name does not, so that another one costs no order.
     id: String,
-    issuer: String,
     names: Identifiers,
     kind: KeyKind,
     issued: Arc<Issued>,
@@ -37,6 +39,7 @@ pub struct Certificate {
 /// What changes.
 #[derive(Debug, Default)]
 struct Own {
+    issuer: String,
     /// The chain and the key in force.
     pem: Option<Arc<Pem>>,
     status: Status,
@@ -46,6 +49,8 @@ struct Own {
     pending: Option<Pending>,
     /// Whether what is in force is not in its file yet.
     is_unsaved: bool,
+    /// Whether what is in its file could not be used.
+    is_unusable: bool,
     /// Whether another node orders.
     is_elsewhere: bool,
     orders: u64,
@@ -173,7 +178,7 @@ impl Certificate {
     /// The certificate of these names from an issuer. A new one is read from its file, if this
     /// process serves.
     pub fn of(config: &IssuerConfig, names: &Identifiers, kind: KeyKind) -> Arc<Self> {
-        let what = format!("{} {} {kind} {}", config.name, config.uri, names.names().join(" "));
+        let what = format!("{} {kind} {}", config.uri, names.names().join(" "));
         let mut id = names.first().replace(['*', ':'], "_") + "-";
         for byte in &sha256(&[what.as_bytes()])[..8] {
             let _ = write!(id, "{byte:02x}");
@@ -183,9 +188,9 @@ impl Certificate {
             return known;
         }
         known.retain(|_, certificate| certificate.strong_count() > 0);
-        let (issuer, names) = (config.name.clone(), names.clone());
-        let (issued, own, news) = (Arc::default(), Mutex::default(), Notify::new());
-        let certificate = Arc::new(Self { id, issuer, names, kind, issued, own, news });
+        let own = Own { issuer: config.name.clone(), ..Own::default() };
+        let (names, issued, news) = (names.clone(), Arc::default(), Notify::new());
+        let certificate = Arc::new(Self { id, names, kind, issued, own: Mutex::new(own), news });
         known.insert(certificate.id.clone(), Arc::downgrade(&certificate));
         drop(known);
         if SERVES.load(Relaxed) {
@@ -204,8 +209,13 @@ impl Certificate {
     }
 
     /// The issuer's name.
-    pub fn issuer(&self) -> &str {
-        &self.issuer
+    pub fn issuer(&self) -> String {
+        self.own().issuer.clone()
+    }
+
+    /// Notes which issuer orders it from now on.
+    pub(crate) fn set_issuer(&self, name: &str) {
+        name.clone_into(&mut self.own().issuer);
     }
 
     /// Its names.
@@ -249,9 +259,9 @@ impl Certificate {
         let pending = state::read(&folder.join(self.order_file())).ok().flatten();
         self.own().pending = pending.and_then(|content| Pending::from_bytes(&content));
         let path = folder.join(self.file());
-        let issuer = Issuer::of(&self.issuer);
+        let issuer = Issuer::of(&config.name);
         let read = match state::read(&path) {
-            Ok(None) => return,
+            Ok(None) => return self.restore_nginx(folder, &issuer),
             Ok(Some(content)) => self.install(&String::from_utf8_lossy(&content)),
             Err(error) => {
                 let call = format!("open() \"{}\" failed", path.display());
@@ -261,6 +271,23 @@ impl Certificate {
         if let Err(error) = read {
             let what = format!("{error}; the certificate in \"{}\" is not used", path.display());
             issuer.log(Level::Error, &what);
+            self.own().is_unusable = true;
+        }
+    }
+
+    /// Takes over what nginx's module has got, if it is in the directory and still valid.
+    fn restore_nginx(&self, folder: &Path, issuer: &Issuer) {
+        let now = clock::wall_secs();
+        for (path, text) in nginx_files::all(folder, self.names.first()) {
+            let is_of_kind =
+                PrivateKey::from_pem(text.as_bytes()).is_ok_and(|key| key.kind() == self.kind);
+            let ends = certificates_from_pem(text.as_bytes()).ok();
+            let ends = ends.and_then(|chain| Some(x509::validity(chain.first()?)?.1));
+            if is_of_kind && ends.is_some_and(|end| end > now) && self.install(&text).is_ok() {
+                self.own().is_unsaved = true;
+                let what = format!("{}: nginx's \"{}\" is used", self.names, path.display());
+                return issuer.log(Level::Notice, &what);
+            }
         }
     }
 
@@ -298,7 +325,7 @@ impl Certificate {
 
     /// Puts a certificate of another node in force. The duty writes it to its file.
     pub(crate) fn adopt(&self, text: &str) {
-        let issuer = Issuer::of(&self.issuer);
+        let issuer = Issuer::of(&self.issuer());
         match self.install(text) {
             Ok(()) => {
                 self.own().is_unsaved = true;
@@ -320,15 +347,14 @@ impl Certificate {
         self.news.notified().await;
     }
 
-    /// The certificate in force, if it is not in its file yet.
-    pub(crate) fn unsaved(&self) -> Option<Arc<Pem>> {
-        let own = self.own();
-        own.pem.clone().filter(|_| own.is_unsaved)
+    /// Whether the certificate in force is not in its file yet. It will be now.
+    pub(crate) fn take_unsaved(&self) -> bool {
+        std::mem::take(&mut self.own().is_unsaved)
     }
 
-    /// Notes whether the certificate in force is in its file.
-    pub(crate) fn set_unsaved(&self, is_unsaved: bool) {
-        self.own().is_unsaved = is_unsaved;
+    /// Whether what is in its file could not be used. It will be replaced now.
+    pub(crate) fn take_unusable(&self) -> bool {
+        std::mem::take(&mut self.own().is_unusable)
     }
 
     /// The order under way.
@@ -386,7 +412,7 @@ impl Certificate {
     pub fn view(&self) -> View {
         let own = self.own();
         View {
-            issuer: self.issuer.clone(),
+            issuer: own.issuer.clone(),
             names: self.names.names().to_vec(),
             key: self.kind,
             status: own.status.clone(),

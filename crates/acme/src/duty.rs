@@ -30,9 +30,6 @@ use crate::url::AcmeUrl;
 /// The longest sleep: the wall clock may be set meanwhile.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// The pause after a file that could not be written.
-const WRITES_AGAIN: Duration = Duration::from_secs(5);
-
 /// The first questions about renewal after a start are spread: one in this time.
 const SPREAD: Duration = Duration::from_millis(200);
 
@@ -49,6 +46,23 @@ pub fn duty(wanted: &Wanted, resolver: Option<Resolving>) -> Duty {
     Duty::planned(key, plan, keep)
 }
 
+impl Plan {
+    /// From now on, the certificate is this issuer's.
+    fn begin(&self) {
+        self.wanted.certificate.set_issuer(self.wanted.issuer.name());
+    }
+
+    /// Writes a certificate. What was in the place of its file may be worth more than it seems.
+    async fn save(&self, text: String) {
+        let Wanted { certificate, issuer, config } = &self.wanted;
+        let file = certificate.file();
+        if certificate.take_unusable() {
+            state::set_aside(issuer, config, &file).await;
+        }
+        state::save(issuer, config, &file, text).await;
+    }
+}
+
 /// The progress of one certificate.
 struct Keeper {
     plans: Plans<Plan>,
@@ -56,6 +70,7 @@ struct Keeper {
     schedule: Schedule,
     /// Whether this node orders, or another one for all.
     is_ours: watch::Receiver<bool>,
+    counted: Counted,
 }
 
 /// Counts the certificates of an issuer.
@@ -76,12 +91,13 @@ impl Drop for Counted {
 
 async fn keep(mut plans: Plans<Plan>) {
     let plan = plans.current();
+    plan.begin();
     let counted = Counted::new(&plan.wanted.issuer);
     let spread = u32::try_from(counted.0.certificates.load(Relaxed)).unwrap_or(u32::MAX);
     let first_question = SPREAD.saturating_mul(spread).mul_f64(fastrand::f64());
     let schedule = Schedule::new(clock::now(), first_question, fastrand::f64());
     let is_ours = shared_turn::watch();
-    let mut keeper = Keeper { plans, plan, schedule, is_ours };
+    let mut keeper = Keeper { plans, plan, schedule, is_ours, counted };
     keeper.heed_mark().await;
     loop {
         keeper.turn().await;
@@ -99,7 +115,7 @@ impl Keeper {
         let Wanted { certificate, issuer, .. } = self.plan.wanted.clone();
         state::save_again(&issuer, &self.plan.wanted.config).await;
         account::take_over(&issuer, &self.plan.wanted.config).await;
-        self.save_what_came().await;
+        self.save_what_lacks().await;
         let is_ours = *self.is_ours.borrow_and_update();
         certificate.leave_to_others(!is_ours);
         if !is_ours {
@@ -131,12 +147,14 @@ impl Keeper {
         }
     }
 
-    /// Writes the certificate of another node to its file.
-    async fn save_what_came(&self) {
+    /// Writes the account in use and the certificate in force to their files: it may be another
+    /// node's, or the directory is another one, or was lost.
+    async fn save_what_lacks(&self) {
         let Wanted { certificate, issuer, config } = &self.plan.wanted;
-        if let Some(pem) = certificate.unsaved() {
-            certificate.set_unsaved(false);
-            state::save(issuer, config, &certificate.file(), pem.text()).await;
+        account::save_what_lacks(issuer, config).await;
+        let Some(pem) = certificate.pem() else { return };
+        if certificate.take_unsaved() || state::lacks(issuer, config, &certificate.file()).await {
+            self.plan.save(pem.text()).await;
         }
     }
 
@@ -145,7 +163,7 @@ impl Keeper {
     async fn wait(&mut self, time: Duration) {
         let mut deadline = weir_engine::Deadline::new();
         let has_unsaved = !self.plan.wanted.issuer.unsaved.lock().await.is_empty();
-        deadline.after(time.min(if has_unsaved { WRITES_AGAIN } else { LONGEST_SLEEP }));
+        deadline.after(time.min(if has_unsaved { state::WRITES_AGAIN } else { LONGEST_SLEEP }));
         loop {
             let certificate = Arc::clone(&self.plan.wanted.certificate);
             tokio::select! {
@@ -156,6 +174,10 @@ impl Keeper {
                 () = self.plans.changed() => {}
             }
             let before = std::mem::replace(&mut self.plan, self.plans.current());
+            self.plan.begin();
+            if !Arc::ptr_eq(&self.counted.0, &self.plan.wanted.issuer) {
+                self.counted = Counted::new(&self.plan.wanted.issuer);
+            }
             if before.wanted.config != self.plan.wanted.config {
                 self.plan.wanted.issuer.ask_at_once();
                 self.schedule.try_at_once(clock::now());
@@ -165,6 +187,8 @@ impl Keeper {
             if self.heed_mark().await {
                 return;
             }
+            // The reload has made the directory again if it was lost.
+            self.save_what_lacks().await;
         }
     }
 
@@ -175,8 +199,16 @@ impl Keeper {
         if self.schedule.is_forced() || !state::exists(&config, &certificate.mark()).await {
             return false;
         }
-        let what = format!("{}: another certificate is wanted now", certificate.names());
-        issuer.log(Level::Notice, &what);
+        let names = certificate.names();
+        if !state::removes(&config).await {
+            let what = format!(
+                "{names}: another certificate is wanted, but the file that says so could not be \
+                 removed then, so that each start would order one; it is not heeded"
+            );
+            issuer.log(Level::Error, &what);
+            return false;
+        }
+        issuer.log(Level::Notice, &format!("{names}: another certificate is wanted now"));
         issuer.ask_at_once();
         self.schedule.force(clock::now());
         true
@@ -232,7 +264,7 @@ impl Keeper {
         let installed = certificate.install(&text);
         if installed.is_ok() {
             state::remove(issuer, config, &certificate.mark()).await;
-            state::save(issuer, config, &certificate.file(), text).await;
+            plan.save(text).await;
         }
         order::end(&plan.wanted).await;
         installed.map(|()| true)

@@ -42,6 +42,11 @@ impl AccountKey {
         &self.key
     }
 
+    /// The hash of the public half (RFC 7638), in base64url.
+    pub(crate) fn thumbprint(&self) -> &str {
+        &self.thumbprint
+    }
+
     /// The key authorization of a token (RFC 8555 section 8.1).
     pub(crate) fn authorization(&self, token: &str) -> String {
         format!("{token}.{}", self.thumbprint)

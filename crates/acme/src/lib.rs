@@ -25,6 +25,7 @@ mod hook;
 mod identifier;
 mod issuer;
 mod jws;
+mod nginx_files;
 mod order;
 mod pair;
 mod renewal;
