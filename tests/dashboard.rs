@@ -58,6 +58,14 @@ impl Page<'_> {
     fn open(&self, port: &str, path: &str) {
         self.browser.visit(&format!("http://{}{path}", self.server.address(port)));
         self.wait("document.querySelector('#live-text')?.textContent === 'live'");
+        // Tests wait for what the page would ask for in two seconds.
+        self.browser.value("globalThis.often = setInterval(() => poll(true), 300)");
+    }
+
+    /// From now on, the page asks by itself alone.
+    fn asks_as_usual(&self) {
+        self.browser.value("clearInterval(often)");
+        self.wait("!page.asking");
     }
 
     #[track_caller]

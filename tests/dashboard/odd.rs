@@ -140,6 +140,7 @@ fn clocks_may_disagree() {
 fn set_back(page: &Page<'_>) {
     page.open("port", "/dash/");
     page.wait("page.before !== null");
+    page.asks_as_usual();
     let (hour, more) = (3_600_000, 1000);
     let rate = page.browser.value(&format!(
         "page.paused = true;
@@ -158,4 +159,99 @@ fn set_back(page: &Page<'_>) {
          [page.rates.get('shop').requests, document.querySelector('#tiles .value').textContent, page.points.every((it) => it.at <= page.at)]"
     ));
     assert_eq!(rate, json!([20, "30/s", true]));
+}
+
+/// Of very many servers, the page has those that fail and some others, asks for no more, and finds
+/// the rest.
+#[test]
+fn many_servers_are_a_bounded_list() {
+    if is_nginx() {
+        return;
+    }
+    let Some(browser) = Browser::open() else { return };
+    // The first request goes to the heaviest one, which refuses it.
+    let servers: String = (0..10_000)
+        .map(|at| {
+            let marks = match at {
+                9_990 => " weight=60000 max_fails=1 fail_timeout=1h",
+                9_995 | 9_996 => " down",
+                _ => "",
+            };
+            format!("server 127.9.{}.{}:1{marks};\n", at / 250, at % 250 + 1)
+        })
+        .collect();
+    let conf = format!(
+        "upstream big {{ zone big 64m; {servers} }}
+         server {{ listen 127.0.0.1:%port%; status_zone front;
+            location / {{ proxy_pass http://big; proxy_next_upstream off; }}
+            location /dash/ {{ dashboard; }} location /api/ {{ api write=on; }} }}"
+    );
+    let server = Server::http(&conf).start();
+    let page = Page { browser: &browser, server: &server };
+    assert_eq!(server.get("/").status, 502);
+    page.open("port", "/dash/");
+    page.browser.value("openUpstream('big')");
+    let rows = "document.querySelectorAll('table.servers tbody tr').length";
+    let names = "[...document.querySelectorAll('table.servers .name')].map((it) => it.textContent)";
+    page.wait(&format!("{rows} === 100"));
+    // Those that take no requests come first: 9,990, and those that are down.
+    let first = page.browser.value(&format!("{names}.slice(0, 4)"));
+    assert_eq!(first, json!(["127.9.39.241:1", "127.9.39.246:1", "127.9.39.247:1", "127.9.0.1:1"]));
+    page.shows(".more:not([hidden])", "Show 100 of 9,900 more");
+    // An answer is far from what 10,000 servers take.
+    let largest =
+        "Math.max(...performance.getEntriesByType('resource').map((it) => it.decodedBodySize))";
+    page.wait(&format!("{largest} < 600000"));
+    // The list has an end, behind which servers are found.
+    for shown in [200, 300, 400, 500] {
+        page.click(".detail button.more");
+        page.wait(&format!("{rows} === {shown}"));
+    }
+    page.wait("document.querySelector('.detail button.more').hidden");
+    page.shows(".detail p.more", "9,500 more servers are not listed: find them by a part");
+    page.browser.value("document.querySelector('.find input').focus()");
+    for key in "9.20.7:".split("").filter(|key| !key.is_empty()) {
+        page.browser.press(key);
+    }
+    page.wait(&format!("{rows} === 1"));
+    page.shows("table.servers .name", "127.9.20.7:1");
+    page.wait("document.activeElement.matches('.find input')");
+    found_servers_are_changed(&page);
+    assert_eq!(browser.events("Runtime.exceptionThrown"), Vec::<Value>::new());
+}
+
+/// The server that was found is changed as any other, and then among the first of the list.
+fn found_servers_are_changed(page: &Page<'_>) {
+    let rows = "document.querySelectorAll('table.servers tbody tr').length";
+    let names = "[...document.querySelectorAll('table.servers .name')].map((it) => it.textContent)";
+    page.wait("document.querySelectorAll('table.servers .acts').length === 1");
+    page.click("table.servers .acts button");
+    page.shows("#ask h2", "Drain 127.9.20.7:1?");
+    page.click("#ask button.first");
+    page.shows("#toasts", "127.9.20.7:1 of big drains.");
+    page.shows("table.servers .state", "draining");
+    page.browser.value(
+        "Object.assign(document.querySelector('.find input'), { value: 'none' })
+            .dispatchEvent(new Event('input'))",
+    );
+    page.shows(".detail p:not([hidden])", "No server has this in its address or name.");
+    page.browser.value(
+        "Object.assign(document.querySelector('.find input'), { value: '' })
+            .dispatchEvent(new Event('input'))",
+    );
+    // The one that drains is among the first now.
+    page.wait(&format!("{rows} === 100 && {names}.indexOf('127.9.20.7:1') < 4"));
+    // Where somebody is, the row stays, though it leaves the list.
+    page.browser.value("[...document.querySelectorAll('table.servers tr')].find((it) => it.textContent.includes('127.9.20.7')).querySelector('button').focus(); globalThis.held = document.activeElement");
+    let id = page.browser.value("[...shown.rows.get('big').servers.rows].find(([, known]) => known.name.textContent === '127.9.20.7:1')[0]");
+    page.server.api_json(
+        "PATCH",
+        &format!("http/upstreams/big/servers/{id}"),
+        &json!({ "drain": false }),
+        200,
+    );
+    page.shows("#wrong", "127.9.39.246:1");
+    page.wait("!page.unfit.some((it) => it.server === '127.9.20.7:1')");
+    page.browser.value("askServers('big')");
+    page.wait("document.activeElement === held && held.isConnected");
 }

@@ -133,6 +133,7 @@ fn goes_away(page: &Page<'_>, inner: &mut Server) {
     page.open("port", "/ops/dash/");
     page.browser.value("openUpstream('shop')");
     page.wait("document.querySelectorAll('table.servers .acts').length === 2");
+    page.asks_as_usual();
     inner.pause();
     page.shows("#live.stale #live-text", "the proxy in front has no answer (502); figures are of ");
     // What was known is still there, and a change says that it was not made.

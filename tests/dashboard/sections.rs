@@ -226,6 +226,7 @@ fn pair(page: &Page<'_>) {
     });
     let resolvers = json!({ "names": {
         "requests": { "name": 12, "srv": 1, "addr": 0 }, "responses": { "noerror": 9, "nxdomain": 4 } } });
+    page.asks_as_usual();
     page.browser.value(&format!(
         "page.paused = true; take({{ ...page.state, at: page.state.at + 1, api: {{ ...page.api, ha: {ha}, resolvers: {resolvers}, 'http/acme_certificates': {acme} }} }}); show()"
     ));

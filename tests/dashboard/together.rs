@@ -114,6 +114,7 @@ fn two_viewers(page: &Page<'_>) {
 fn hidden(page: &Page<'_>) {
     let seen = page.browser.tab();
     open_shop(page);
+    page.asks_as_usual();
     let asked = "performance.getEntriesByType('resource').length";
     let front = page.browser.another();
     page.browser.turn_to(&seen);
