@@ -234,14 +234,18 @@ fn a_truncated_response_counts_if_configured() {
 
 #[test]
 fn files_that_cannot_be_written_are_named() {
-    let big = vec![b'x'; 4 << 20];
-    let backend = Backend::new(move |_| Reply::ok(&big));
+    let big: Vec<u8> = (0..4_u32 << 20).map(|number| (number % 251) as u8).collect();
+    let body = big.clone();
+    let backend = Backend::new(move |_| Reply::ok(&body));
     let server = Server::http(
         "client_body_buffer_size 1k;
          server { listen 127.0.0.1:%port%;
              client_body_temp_path %dir%/request 1 2; proxy_temp_path %dir%/response 1 2;
              proxy_buffer_size 1k; proxy_buffers 4 1k; proxy_busy_buffers_size 2k;
-             location / { proxy_pass http://%backend%; } }",
+             location / { proxy_pass http://%backend%; }
+             location /filtered { proxy_pass http://%backend%; addition_types *;
+                 add_after_body /end; }
+             location /end { return 200 end; } }",
     )
     .set("backend", backend.address())
     .start();
@@ -266,5 +270,10 @@ fn files_that_cannot_be_written_are_named() {
     let line =
         log.lines().find(|line| line.contains("/response/") && line.contains("(2: ")).unwrap();
     assert!(line.contains("while reading upstream, client: 127.0.0.1"), "{line}");
-    drop(client);
+    // nginx breaks off; Weir goes on at the client's pace.
+    if !is_nginx() {
+        assert!(client.response().body == big);
+        let filtered = server.get("/filtered").body;
+        assert!(filtered.strip_suffix(b"end").is_some_and(|body| body == big));
+    }
 }

@@ -1,6 +1,8 @@
 //! Shortages of connections and descriptors.
 
-use crate::harness::{Backend, Certificate, Client, Server, is_nginx, run};
+use crate::harness::{
+    Backend, Certificate, Client, Daemon, Server, Signal, is_nginx, run, send_signal,
+};
 
 const ASK: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -133,4 +135,30 @@ fn accepting_resumes_when_descriptors_are_free() {
     assert_eq!(Client::connect(&address).get("/").text(), "ok");
     let lines = server.error_log().matches("accept4() failed").count();
     assert!(lines < 50, "{lines} lines");
+}
+
+/// A limit that is too low for the start is named, with what is needed and what to set.
+#[test]
+fn a_limit_of_open_files_that_is_too_low_is_named() {
+    if is_nginx() {
+        return;
+    }
+    let mut told = String::new();
+    for limit in 5.. {
+        let main = format!("worker_processes 2; worker_rlimit_nofile {limit};");
+        let setup = Server::conf(&conf(&main, 20).replace("daemon off;", "daemon on;"));
+        let output = setup.run(&[]);
+        if output.status.success() {
+            let server = Daemon::of(setup.directory(), "nginx.pid");
+            send_signal(server.pid, Signal::QUIT);
+            server.wait();
+            break;
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let named = format!("the worker process may have {limit} open files");
+        assert!(said.contains(&named), "{said}");
+        assert!(said.contains("set \"worker_rlimit_nofile\" higher"), "{said}");
+        told.push_str(&said);
+    }
+    assert!(told.contains(" for its sockets and logs: set"), "{told}");
 }

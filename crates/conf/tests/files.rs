@@ -115,11 +115,35 @@ fn what_cannot_be_opened_is_told() {
 #[test]
 fn a_file_that_includes_itself_ends() {
     let assembly = read(&[("/c/nginx.conf", "include nginx.conf;")]);
-    let message =
-        "[emerg] open() \"/c/nginx.conf\" failed (24: Too many open files) in /c/nginx.conf:1";
+    let message = "[emerg] \"/c/nginx.conf\" is not read: includes are nested deeper than 200 in \
+                   /c/nginx.conf:1";
     assert_eq!(assembly.one_lines(), [message]);
     let twice = read(&[("/c/nginx.conf", "include *.conf; include *.conf;")]);
     assert!(!twice.ok() && twice.one_lines().len() <= 501);
+}
+
+/// A chain of files, each of which includes the next `count` times deep.
+fn chain(count: usize) -> Vec<(String, String)> {
+    let file = |number: usize| match number {
+        0 => ("/c/nginx.conf".to_owned(), "include 1;".to_owned()),
+        _ if number == count => (format!("/c/{number}"), "seen last;".to_owned()),
+        _ => (format!("/c/{number}"), format!("include {};", number + 1)),
+    };
+    (0..=count).map(file).collect()
+}
+
+#[test]
+fn includes_nest_to_a_limit_that_is_named() {
+    let read_chain = |count| {
+        let files = chain(count);
+        let files: Vec<_> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+        read(&files)
+    };
+    let last = read_chain(200);
+    assert!(last.ok(), "{:?}", last.one_lines());
+    assert_eq!(last.root.settings.get(&CORE).seen, ["last"]);
+    let message = "[emerg] \"/c/201\" is not read: includes are nested deeper than 200 in /c/200:1";
+    assert_eq!(read_chain(201).one_lines(), [message]);
 }
 
 #[test]

@@ -157,7 +157,8 @@ fn read(text: &str) -> Assembly {
     let env = Memory::default()
         .with("/c/nginx.conf", text)
         .with("/c/pairs/1", "c d;\n")
-        .with("/c/pairs/2", "e f;\n");
+        .with("/c/pairs/2", "e f;\n")
+        .with("/c/deeper", "location / { location / { location / { include deeper; } } }");
     assemble(TABLES, Path::new("/c/nginx.conf"), Path::new("/p"), None, &env)
 }
 
@@ -267,6 +268,13 @@ fn raw_blocks_include_files() {
     let pairs = &assembly.root.blocks[0].settings.get(&SUB).pairs;
     let pairs: Vec<_> = pairs.iter().map(|(a, b)| format!("{a}{b}")).collect();
     assert_eq!(pairs, ["ab", "cd", "ef"]);
+}
+
+/// The walk and the tree are recursive, through all files.
+#[test]
+fn blocks_of_included_files_nest_to_the_limit_of_one_file() {
+    let assembly = read("http { server { include deeper; } }");
+    assert_eq!(assembly.one_lines(), ["[emerg] too many nested blocks in /c/deeper:1"]);
 }
 
 #[test]

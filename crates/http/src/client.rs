@@ -289,16 +289,10 @@ impl Client {
         self.queue.held()
     }
 
-    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them.
-    ///
-    /// # Errors
-    /// The error of `store`. The queue is then incomplete.
-    pub(crate) fn spill(
-        &mut self,
-        keep: u64,
-        store: impl FnMut(&[u8]) -> io::Result<Piece>,
-    ) -> io::Result<()> {
-        self.queue.spill(keep, store)
+    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them. What it
+    /// returns nothing for stays.
+    pub(crate) fn spill(&mut self, keep: u64, store: impl FnMut(&[u8]) -> Option<Piece>) {
+        self.queue.spill(keep, store);
     }
 
     /// Lowers the limit of a captured body, in bytes.

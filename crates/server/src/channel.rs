@@ -1,7 +1,7 @@
 //! The messages between master and worker, over a socket pair.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use weir_ha::carrier::Ask;
 use weir_ha::identity::is_name;
@@ -56,6 +56,8 @@ const IDENTITY: u8 = b'I';
 const MIRROR: u8 = b'M';
 const RELOADS: u8 = b'C';
 /// Carries descriptors of the next order, which do not fit into one message.
+///
+/// The number of descriptors follows the kind of each message.
 const MORE: u8 = b'+';
 
 const LOADED: u8 = b'l';
@@ -97,10 +99,16 @@ pub(crate) fn send_rest(
     };
     let last = fds.len() - fds.len() % pass_fd::MAX_DESCRIPTORS;
     for part in fds[*sent..last].chunks(pass_fd::MAX_DESCRIPTORS) {
-        pass_fd::send(&to, &[MORE], part)?;
+        pass_fd::send(&to, &message(MORE, part), part)?;
         *sent += part.len();
     }
-    pass_fd::send(&to, &[kind], &fds[last..])
+    let part = &fds[last..];
+    pass_fd::send(&to, &message(kind, part), part)
+}
+
+/// The bytes of a message with these descriptors, of which there are at most 128.
+fn message(kind: u8, descriptors: &[BorrowedFd<'_>]) -> [u8; 2] {
+    [kind, descriptors.len() as u8]
 }
 
 /// The worker's end of the channel: reassembles orders from their messages.
@@ -108,13 +116,24 @@ pub(crate) fn send_rest(
 pub(crate) struct Orders {
     channel: OwnedFd,
     descriptors: Vec<OwnedFd>,
+    /// The number of descriptors that were sent.
+    announced: usize,
     /// Descriptors were lost because of this process's limit.
     cut: bool,
+    /// The number of files that would have been open with those of the last order, if some of them
+    /// were lost.
+    needed: usize,
 }
 
 impl Orders {
     pub(crate) fn new(channel: OwnedFd) -> Self {
-        Self { channel, descriptors: Vec::new(), cut: false }
+        Self { channel, descriptors: Vec::new(), announced: 0, cut: false, needed: 0 }
+    }
+
+    /// The number of files that this process would have to open for the last order without
+    /// descriptors.
+    pub(crate) fn needed(&self) -> usize {
+        self.needed
     }
 
     /// The next complete order, without waiting. It has no descriptors if some of them could not be
@@ -131,24 +150,37 @@ impl Orders {
             };
             self.descriptors.extend(message.descriptors);
             self.cut |= message.cut;
-            let order = match message.bytes.as_slice() {
+            let (kind, announced) = match *message.bytes.as_slice() {
                 [] => return Err(io::ErrorKind::UnexpectedEof.into()),
-                [MORE] => continue,
-                [LOAD] => Order::Load,
-                [QUIT] => Order::Quit,
-                [TERMINATE] => Order::Terminate,
-                [REOPEN] => Order::Reopen,
-                [IDENTITY] => Order::Identity,
-                [MIRROR] => Order::Mirror,
-                [RELOADS] => Order::Reloads,
+                [kind, announced] => (kind, usize::from(announced)),
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            };
+            self.announced += announced;
+            let order = match kind {
+                MORE => continue,
+                LOAD => Order::Load,
+                QUIT => Order::Quit,
+                TERMINATE => Order::Terminate,
+                REOPEN => Order::Reopen,
+                IDENTITY => Order::Identity,
+                MIRROR => Order::Mirror,
+                RELOADS => Order::Reloads,
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             };
             let mut descriptors = std::mem::take(&mut self.descriptors);
+            let announced = std::mem::take(&mut self.announced);
             if std::mem::take(&mut self.cut) {
                 descriptors.clear();
+                self.needed = self.open() + announced;
             }
             return Ok(Some((order, descriptors)));
         }
+    }
+
+    /// The number of open files: that of the next one, but for gaps.
+    fn open(&self) -> usize {
+        let next = self.channel.try_clone().map_or(0, |next| next.as_raw_fd());
+        usize::try_from(next).unwrap_or_default()
     }
 }
 

@@ -27,6 +27,7 @@ mod master;
 mod mirroring;
 mod modules;
 mod notify;
+mod open_files;
 mod outbox;
 mod pair_command;
 mod pair_figures;

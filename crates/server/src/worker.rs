@@ -27,6 +27,7 @@ use crate::load_error::LoadError;
 use crate::master::Startup;
 use crate::mirroring;
 use crate::modules::core::Process;
+use crate::open_files;
 use crate::pair_figures;
 use crate::privileges;
 use crate::reloads;
@@ -46,9 +47,6 @@ const LARGEST_IDENTITY: u64 = 4 * 1024 * 1024;
 /// The generation of an unreadable bundle.
 pub(crate) const UNKNOWN: u64 = 0;
 
-const OUT_OF_DESCRIPTORS: &str =
-    "worker process has too many open files to receive the master's descriptors";
-
 /// Serves until the process ends.
 pub(crate) fn run(
     settings: Process,
@@ -60,7 +58,8 @@ pub(crate) fn run(
     privileges::become_worker(&settings, &startup.env, &console);
     title::set(&format!("{}: worker process", console.program()));
     let fatal = |what, error: std::io::Error| -> ! {
-        console.log(Level::Emerg, Failed(what, &error));
+        let told = format_args!("{}{}", Failed(what, &error), open_files::explained(&error));
+        console.log(Level::Emerg, told);
         std::process::exit(FATAL);
     };
     let signals = Signals::block(&signals::ALL).unwrap_or_else(|e| fatal("signalfd() failed", e));
@@ -249,7 +248,8 @@ impl Worker {
 
     fn load(&mut self, descriptors: Vec<OwnedFd>) -> Result<u64, (u64, LoadError)> {
         let mut descriptors = descriptors.into_iter();
-        let bundle = descriptors.next().ok_or((UNKNOWN, LoadError::Bundle(OUT_OF_DESCRIPTORS)))?;
+        let lacks = || (UNKNOWN, LoadError::OpenFiles(self.orders.needed()));
+        let bundle = descriptors.next().ok_or_else(lacks)?;
         let bundle =
             Bundle::unseal(bundle).map_err(|error| (UNKNOWN, LoadError::Descriptor(error)))?;
         let generation = bundle.generation;
@@ -322,7 +322,7 @@ impl Worker {
         self.console.log(Level::Notice, "reopening logs");
         self.threads.flush_logs();
         if descriptors.len() != self.logs.len() {
-            self.console.log(Level::Emerg, OUT_OF_DESCRIPTORS);
+            self.console.log(Level::Emerg, open_files::too_few_for(self.orders.needed()));
         }
         for (log, fd) in self.logs.iter().zip(descriptors) {
             if let Err(error) = LogFiles::process().adopt(log.path(), fd) {

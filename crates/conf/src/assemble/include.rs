@@ -10,11 +10,10 @@ use crate::source::Origin;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The depth of nested includes; nginx stops at its limit of descriptors.
-const MAX_INCLUDE_DEPTH: usize = 64;
+/// The depth of nested includes; nginx stops at its limit of descriptors. The walk is recursive.
+const MAX_INCLUDE_DEPTH: usize = 200;
 /// The number of files in one configuration.
 const MAX_FILES: usize = 20_000;
-const TOO_MANY_OPEN_FILES: i32 = 24;
 const IS_A_DIRECTORY: i32 = 21;
 
 impl Walk<'_> {
@@ -56,13 +55,12 @@ impl Walk<'_> {
     /// Reads and parses a file; reports a failure at the current directive.
     pub(super) fn read(&mut self, path: &Path) -> Option<Parsed> {
         self.state.files += 1;
-        let depth = self.state.faults.len();
-        let text = if depth > MAX_INCLUDE_DEPTH || self.state.files > MAX_FILES {
-            Err(io::Error::from_raw_os_error(TOO_MANY_OPEN_FILES))
-        } else {
-            self.env.read(path)
-        };
-        match text {
+        if let Some(limit) = self.exceeded_limit() {
+            let fault = Fault::new(format!("\"{}\" is not read: {limit}", path.display()));
+            self.state.fault(fault.hint("does a file include itself?"));
+            return None;
+        }
+        match self.env.read(path) {
             Ok(text) => {
                 let origin = Origin::File(path.to_string_lossy().into_owned());
                 let file = self.state.sources.add(origin, text.clone());
@@ -75,19 +73,24 @@ impl Walk<'_> {
         }
     }
 
+    /// The limit that one more file would exceed.
+    fn exceeded_limit(&self) -> Option<String> {
+        if self.state.faults.len() > MAX_INCLUDE_DEPTH {
+            return Some(format!("includes are nested deeper than {MAX_INCLUDE_DEPTH}"));
+        }
+        let is_over = self.state.files > MAX_FILES;
+        is_over.then(|| format!("the configuration has more than {MAX_FILES} files"))
+    }
+
     fn unreadable(&mut self, path: &Path, error: &io::Error) {
         let (path, why) = (path.display(), errno_text(error));
-        let number = error.raw_os_error();
         // open(2) succeeds on a directory; nginx fails at the read, and names no place.
-        let mut fault = if number == Some(IS_A_DIRECTORY) {
+        let mut fault = if error.raw_os_error() == Some(IS_A_DIRECTORY) {
             let message = format!("pread() \"{path}\" failed {why}");
             Fault::new(message).severity(Severity::Crit).nowhere()
         } else {
             Fault::new(format!("open() \"{path}\" failed {why}"))
         };
-        if number == Some(TOO_MANY_OPEN_FILES) {
-            fault = fault.hint("does a file include itself?");
-        }
         if self.state.faults.is_empty() {
             fault = fault.nowhere();
         }

@@ -8,7 +8,7 @@ use crate::diagnostic::Fault;
 use crate::environment::Environment;
 use crate::foreign::{Foreign, ForeignModules};
 use crate::node::Node;
-use crate::parser::{Parsed, parse_parameter};
+use crate::parser::{MAX_DEPTH, Parsed, parse_parameter};
 use crate::source::Origin;
 use crate::table::{Body, Setter, Table};
 use std::path::Path;
@@ -153,6 +153,10 @@ impl Walk<'_> {
 
     fn open(&mut self, mut node: Node, known: Known, context: Contexts) {
         let content = node.block.take().unwrap_or_default();
+        // A file has fewer, but its includes may go on.
+        if self.state.open.len() > MAX_DEPTH {
+            return self.state.fault(Fault::new("too many nested blocks").at(&node.name));
+        }
         let child = Open {
             id: self.state.next_id(),
             context,

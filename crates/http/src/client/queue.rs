@@ -1,7 +1,6 @@
 //! The queue of pieces to send.
 
 use std::collections::VecDeque;
-use std::io;
 
 use weir_engine::buffer;
 use weir_engine::file_io::Aio;
@@ -167,28 +166,24 @@ impl Queue {
         self.pieces.iter().filter_map(Piece::bytes).map(|bytes| bytes.len() as u64).sum()
     }
 
-    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them.
-    ///
-    /// # Errors
-    /// The error of `store`. The queue is then incomplete.
-    pub(super) fn spill(
-        &mut self,
-        keep: u64,
-        mut store: impl FnMut(&[u8]) -> io::Result<Piece>,
-    ) -> io::Result<()> {
+    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them. What it
+    /// returns nothing for stays.
+    pub(super) fn spill(&mut self, keep: u64, mut store: impl FnMut(&[u8]) -> Option<Piece>) {
         let mut room = keep;
         for mut piece in std::mem::take(&mut self.pieces) {
             let stays = piece.len().min(room);
             let stored = match piece.bytes() {
+                Some(bytes) if stays < bytes.len() as u64 => store(&bytes[stays as usize..]),
+                Some(_) => None,
                 None => {
                     self.pieces.push_back(piece);
                     continue;
                 }
-                Some(bytes) if stays < bytes.len() as u64 => Some(store(&bytes[stays as usize..])?),
-                Some(_) => None,
             };
             room -= stays;
-            piece.truncate(stays);
+            if stored.is_some() {
+                piece.truncate(stays);
+            }
             if !piece.is_empty() {
                 self.pieces.push_back(piece.fitted());
             }
@@ -198,7 +193,6 @@ impl Queue {
                 self.pieces.push_back(stored);
             }
         }
-        Ok(())
     }
 
     /// Removes `sent` bytes from the front of the queue.

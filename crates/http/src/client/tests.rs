@@ -24,19 +24,22 @@ fn bytes_beyond_memory_go_to_a_file_in_order() {
         let file = Rc::new(File::new(file));
         let mut stored = 0;
         let mut store = |bytes: &[u8]| {
-            file.write_at(bytes, stored)?;
+            file.write_at(bytes, stored).unwrap();
             stored += bytes.len() as u64;
-            Ok(Piece::File(Rc::clone(&file), stored - bytes.len() as u64..stored))
+            Some(Piece::File(Rc::clone(&file), stored - bytes.len() as u64..stored))
         };
         let all: Vec<u8> = (0..9_000_u32).map(|number| (number % 251) as u8).collect();
         client.push(Piece::copy(&all[..2_000]));
         client.push(Piece::copy(&all[2_000..5_000]));
-        client.spill(2_500, &mut store).unwrap();
+        client.spill(2_500, &mut store);
         assert_eq!((client.held(), client.queued(), client.queue.len()), (2_500, 5_000, 3));
         client.push(Piece::copy(&all[5_000..]));
-        client.spill(2_500, &mut store).unwrap();
+        client.spill(2_500, &mut store);
         // Adjacent ranges of the file have become one.
         assert_eq!((client.held(), client.queued(), client.queue.len()), (2_500, 9_000, 3));
+        // What cannot be stored stays.
+        client.spill(1_000, |_| None);
+        assert_eq!((client.held(), client.queued()), (2_500, 9_000));
         client.flush().await.unwrap();
         drop(client);
         let mut got = Vec::new();

@@ -113,7 +113,10 @@ async fn send_rest(request: &mut Request, pass: &Pass<'_>) -> io::Result<()> {
         let mut spill = Spill::new(request, pass.settings);
         let sent = poll_fn(|cx| match request.poll_flush(cx) {
             Poll::Pending if request.client.waits_for_turn() => Poll::Pending,
-            Poll::Pending => Poll::Ready(spill.relieve(request, memory)),
+            Poll::Pending => {
+                spill.relieve(request, memory);
+                Poll::Ready(Ok(()))
+            }
             sent => sent,
         });
         sent.await?;

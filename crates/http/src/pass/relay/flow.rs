@@ -230,8 +230,10 @@ impl<'a> Relay<'a> {
                 if request.client.waits_for_turn() {
                     // It keeps up: no file is needed.
                     reads = false;
-                } else if self.spill.relieve(request, self.memory).is_err() {
-                    return Poll::Ready(Event::SpillFailed);
+                } else {
+                    self.spill.relieve(request, self.memory);
+                    // There is no room if that has failed.
+                    reads = self.may_read(request);
                 }
             }
         }

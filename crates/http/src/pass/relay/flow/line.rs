@@ -63,18 +63,11 @@ impl Relay<'_> {
             return request.push(piece).map_err(|_| End::Stuck);
         }
         let spilled = match piece.bytes() {
-            Some(bytes) if self.spills(request) => Some(self.spill.put(bytes)),
+            Some(bytes) if self.spills(request) => self.spill.put(request, bytes),
             _ => None,
         };
         let piece = match spilled {
-            Some(Ok(spilled)) => {
-                self.spill.tell(request);
-                spilled
-            }
-            Some(Err(error)) => {
-                failed(request, &error);
-                return Err(End::Stuck);
-            }
+            Some(spilled) => spilled,
             None if self.waiting.is_empty() && request.queued() <= self.busy => {
                 return self.push(request, piece);
             }
