@@ -354,3 +354,94 @@ echo "now $(version)"
     );
     assert!(!told.contains("diversion"), "{told}");
 }
+
+/// While packages are being changed, or without nginx, nothing begins.
+#[test]
+fn packages_under_way_are_waited_for() {
+    let Some(told) = on_a_host(
+        r#"
+python3 -c '
+import fcntl, os
+lock = open("/var/lib/dpkg/lock", "w")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+os.mkfifo("/run/unlock")
+open("/run/unlock").read()' &
+lock=$!
+until [ -p /run/unlock ]; do :; done
+weir adopt 2>&1 || echo "not with dpkg"
+echo > /run/unlock
+wait $lock
+cp /var/lib/dpkg/status /run/status
+sed -i '/^Package: nginx$/,/^Status:/s/^Status:.*/Status: install ok half-configured/' \
+    /var/lib/dpkg/status
+weir adopt 2>&1 || echo "not half-configured"
+cp /run/status /var/lib/dpkg/status
+weir adopt --nginx=/opt/nginx 2>&1 || echo "not without nginx"
+state | cmp - /run/before && echo "nothing has changed"
+"#,
+    ) else {
+        return;
+    };
+    assert_told(
+        &told,
+        &[
+            "dpkg is changing packages just now",
+            "not with dpkg",
+            "the package nginx of /usr/sbin/nginx is half-configured",
+            "not half-configured",
+            "there is no nginx at /opt/nginx",
+            "not without nginx",
+            "nothing has changed",
+        ],
+    );
+}
+
+/// Another master goes on; one in the foreground would seem to have ended; a stopped nginx is Weir at
+/// its next start.
+#[test]
+fn masters_beside_and_in_the_foreground_are_told() {
+    let Some(told) = on_a_host(
+        r#"
+cat > /run/other.conf <<END
+daemon off;
+pid /run/other.pid;
+error_log /run/other.log;
+events { }
+http { access_log off; server { listen 81; location / { return 200 \$nginx_version; } } }
+END
+/usr/sbin/nginx -c /run/other.conf &
+other=$!
+until curl -sS --fail http://127.0.0.1:81/ > /dev/null 2>&1; do :; done
+weir adopt
+weir adopt --back
+[ "$(curl -sS http://127.0.0.1:81/)" != 1.31.5 ] && echo "the other is nginx"
+touch /run/stop; wait $clients; rm /run/stop
+kill -QUIT "$(cat /run/nginx.pid)"
+while [ -e /run/nginx.pid ]; do :; done
+weir adopt 2>&1 || echo "not in the foreground"
+kill -QUIT $other
+wait $other || true
+weir adopt
+/usr/sbin/nginx
+echo "now $(version)"
+(while [ ! -e /run/stop ]; do version > /dev/null || touch /run/lost; done) &
+clients=$!
+weir adopt --back
+echo "now $(version)"
+"#,
+    ) else {
+        return;
+    };
+    assert_told(
+        &told,
+        &[
+            "which has another configuration, goes on until its next start",
+            "the other is nginx",
+            "runs in the foreground (\"daemon off\")",
+            "not in the foreground",
+            "nginx is not running: what starts it starts Weir from now on",
+        ],
+    );
+    let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
+    assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
+}

@@ -153,7 +153,7 @@ impl Packages<'_> {
         self.documents(&mut tree)?;
         tree.file("usr/share/lintian/overrides/weir", &debian("lintian-overrides")?)?;
         tree.folder("var/log/weir", 0o755)?;
-        tree.folder("var/lib/weir", 0o755)?;
+        tree.folder("var/lib/weir/state", 0o755)?;
         let depends = self.libraries(&stripped)?;
         tree.control(
             "control",

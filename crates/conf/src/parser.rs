@@ -6,8 +6,8 @@ use crate::node::{Node, Word};
 use crate::source::{FileId, Span};
 use std::collections::VecDeque;
 
-/// The limit of nesting, over all files; deeper blocks are read and dropped. Sensible configurations
-/// nest less, and the tree is walked and dropped recursively.
+/// The limit of nesting, over all files; deeper blocks are read and dropped. The tree is walked and
+/// dropped recursively.
 pub const MAX_DEPTH: usize = 128;
 
 /// The tree of one text, and its faults.

@@ -289,8 +289,8 @@ impl Client {
         self.queue.held()
     }
 
-    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them. What it
-    /// returns nothing for stays.
+    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them. What
+    /// it returns nothing for stays.
     pub(crate) fn spill(&mut self, keep: u64, store: impl FnMut(&[u8]) -> Option<Piece>) {
         self.queue.spill(keep, store);
     }

@@ -16,6 +16,7 @@ use crate::console::{Console, say, say_line};
 
 mod check;
 mod handover;
+mod hindrance;
 mod nginx;
 mod program;
 pub(crate) mod record;
@@ -123,6 +124,7 @@ fn wanted(words: &[OsString]) -> Result<Wanted, Reason> {
 fn adopt(wanted: &Wanted) -> Result<(), Reason> {
     let weir = program::own()?;
     let begun = Record::read();
+    hindrance::none_of_packages(&wanted.program)?;
     let nginx = match &begun {
         None => Nginx::at(&wanted.program)?,
         Some(record) if program::is_gone(record, &weir) => return Err(adopted(record)),
@@ -139,6 +141,9 @@ fn adopt(wanted: &Wanted) -> Result<(), Reason> {
     say_checked(&nginx);
     let differences = check::differences(&nginx, &weir)?;
     report(&differences, wanted)?;
+    if let Handover::Whole(master) = handover {
+        hindrance::none_of_master(&nginx, master)?;
+    }
     let record = Record::of(&nginx, program::kept(&nginx.program));
     say_line("To do:");
     say_line(format_args!("  {} is kept as {}", record.program.display(), record.kept.display()));
@@ -171,6 +176,7 @@ fn give_back(wanted: &Wanted) -> Result<(), Reason> {
     if program::is_gone(&record, &weir) {
         return forget(&record, &weir, wanted);
     }
+    hindrance::none_of_packages(&record.program)?;
     let kept = Nginx::kept(&record)?;
     say_checked(&kept);
     match check::accepts(&kept) {
@@ -178,6 +184,9 @@ fn give_back(wanted: &Wanted) -> Result<(), Reason> {
         Err(reason) => report(&[reason.to_string()], wanted)?,
     }
     let handover = Handover::wanted(&kept, &weir, false)?;
+    if let Handover::Whole(master) = handover {
+        hindrance::none_of_master(&kept, master)?;
+    }
     say_line("To do:");
     say_line(format_args!("  {} is nginx again", record.program.display()));
     say_handover(&kept, ["Weir", "nginx"], handover);
@@ -223,7 +232,9 @@ fn say_checked(nginx: &Nginx) {
 fn say_handover(nginx: &Nginx, [from, to]: [&str; 2], handover: Handover) {
     match handover {
         Handover::NotRunning => {
-            say_line(format_args!("  {from} is not running: the unit starts {to} from now on"));
+            say_line(format_args!(
+                "  {from} is not running: what starts it starts {to} from now on"
+            ));
         }
         Handover::Done => say_line(format_args!("  {to} serves already")),
         Handover::Whole(master) => {
@@ -242,6 +253,11 @@ fn say_handover(nginx: &Nginx, [from, to]: [&str; 2], handover: Handover) {
         Handover::Return { old, new } => say_line(format_args!(
             "  {to}'s master process {old} serves again, and {from}'s {new} ends"
         )),
+    }
+    for other in hindrance::other_masters(nginx) {
+        say_line(format_args!(
+            "  master process {other}, which has another configuration, goes on until its next start"
+        ));
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::{Errno, ReadWriteFlags};
 
 /// A policy for symbolic links at the end of a path. Root opens files in directories that may
@@ -39,6 +39,19 @@ impl Links {
             Self::NotOf(user) => owner != user,
             Self::Own => owner == 0 || owner == rustix::process::geteuid().as_raw(),
         }
+    }
+}
+
+/// Whether another process holds a lock on a file, as fcntl(2) has them.
+///
+/// # Errors
+/// Those of open(2) for writing, and of fcntl(2).
+pub fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = File::options().write(true).open(path)?;
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(false),
+        Err(Errno::ACCESS | Errno::AGAIN) => Ok(true),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -12,7 +12,7 @@ use super::said;
 /// What a host with nginx has besides a minimal Debian.
 const BESIDE: &str = "nginx certbot python3-certbot-nginx pebble logrotate curl systemd \
     openssl apparmor strace gdb binutils unattended-upgrades libnginx-mod-http-echo \
-    libnginx-mod-http-subs-filter libnginx-mod-stream";
+    libnginx-mod-http-subs-filter libnginx-mod-stream procps fail2ban goaccess";
 
 /// Makes the files of a host with more packages: `$1` is the folder, `$2` the packages. Nothing is
 /// started while they are installed.

@@ -166,8 +166,8 @@ impl Queue {
         self.pieces.iter().filter_map(Piece::bytes).map(|bytes| bytes.len() as u64).sum()
     }
 
-    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them. What it
-    /// returns nothing for stays.
+    /// Moves the queued bytes in memory, except the first `keep`, to where `store` puts them. What
+    /// it returns nothing for stays.
     pub(super) fn spill(&mut self, keep: u64, mut store: impl FnMut(&[u8]) -> Option<Piece>) {
         let mut room = keep;
         for mut piece in std::mem::take(&mut self.pieces) {

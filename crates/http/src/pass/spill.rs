@@ -10,8 +10,8 @@ use crate::core::temp_path::TempFileError;
 use crate::piece::Piece;
 use crate::request::Request;
 
-/// The part of a response that exceeds memory, in a file. After a failure nothing is added: the rest
-/// of the response comes at the client's pace.
+/// The part of a response that exceeds memory, in a file. After a failure nothing is added: the
+/// rest of the response comes at the client's pace.
 pub(super) struct Spill<'a> {
     settings: &'a Transfer,
     file: TempFile<'a>,
@@ -50,8 +50,8 @@ impl<'a> Spill<'a> {
         }
     }
 
-    /// Appends `bytes`. Returns the range of the file that holds them, now or later; nothing if that
-    /// fails, which has been logged.
+    /// Appends `bytes`. Returns the range of the file that holds them, now or later; nothing if
+    /// that fails, which has been logged.
     pub(super) fn put(&mut self, request: &Request, bytes: &[u8]) -> Option<Piece> {
         match self.file.put(bytes) {
             Ok(piece) => {

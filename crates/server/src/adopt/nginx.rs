@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,13 @@ impl Nginx {
     fn of(program: &Path, file: &Path) -> Result<Self, Reason> {
         let shown = file.display();
         let output = Command::new(file).arg("-V").output();
-        let output = output.map_err(|error| Reason(format!("{shown}: {error}")))?;
+        let output = output.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Reason(format!(
+                "there is no nginx at {shown}: \"weir adopt --nginx=PROGRAM\" names another place; \
+                 on a host without nginx, weir.service serves /etc/weir"
+            )),
+            _ => Reason(format!("{shown}: {error}")),
+        })?;
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let line = |start: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(start));
@@ -98,6 +105,11 @@ impl Nginx {
     /// A running master that the pid file does not name, which has another configuration or has
     /// lost that file. Those of containers are none of this host.
     fn unnamed_master(&self) -> Option<u32> {
+        self.masters().into_iter().min()
+    }
+
+    /// The running masters of this program on this host.
+    pub(super) fn masters(&self) -> Vec<u32> {
         let root = |path: &str| fs::metadata(path).ok().map(|data| (data.dev(), data.ino()));
         let own = root("/");
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -109,7 +121,19 @@ impl Nginx {
                     && (!called.starts_with('/') || Path::new(called) == self.program)
             }) && root(&format!("/proc/{pid}/root")) == own
         })
-        .min()
+        .collect()
+    }
+
+    /// Whether a master was told not to become a daemon, by `-g` or its configuration.
+    pub(super) fn is_foreground(&self, master: u32) -> bool {
+        let line = words_of(master).join(" ");
+        if line.contains("daemon on") || line.contains("daemon off") {
+            return line.contains("daemon off");
+        }
+        let text = fs::read(&self.conf).unwrap_or_default();
+        let parsed = weir_conf::parser::parse(&text, FileId(0));
+        let mut nodes = parsed.nodes.iter().filter(|node| node.name.is("daemon"));
+        nodes.any(|node| node.arg(0).is_some_and(|word| word.is("off")))
     }
 
     fn below_prefix(&self, path: &Path) -> PathBuf {
