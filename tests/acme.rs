@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use crate::harness::{Pebble, Server, Setup, Signal, children, is_nginx, run, until, until_some};
 
 mod authority;
+mod edges;
 mod faults;
+mod hook;
 mod many;
 mod pair;
 mod pebble;

@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) ahead: AtomicI64,
     /// The suggested period of renewals, relative to now, in seconds.
     pub(super) window: Mutex<Option<(i64, i64)>>,
+    /// The token that names are to be proved with; none are without.
+    pub(super) token: Mutex<Option<String>>,
     /// The payloads of orders.
     pub(super) orders: Mutex<Vec<Value>>,
     pub(super) issued: AtomicUsize,
@@ -51,6 +53,7 @@ impl Authority {
             polls: AtomicUsize::new(0),
             ahead: AtomicI64::new(0),
             window: Mutex::default(),
+            token: Mutex::default(),
             orders: Mutex::default(),
             issued: AtomicUsize::new(0),
             nonces: AtomicUsize::new(0),
@@ -100,7 +103,10 @@ impl State {
         let base = format!("http://{}", seen.header("host").unwrap());
         let body = |value: Value| value.to_string();
         let order = |status: &str| {
-            json!({ "status": status, "authorizations": [], "finalize": format!("{base}/finalize"),
+            let token = self.token.lock().unwrap();
+            let names = token.iter().map(|_| format!("{base}/authorization"));
+            let names: Vec<_> = names.collect();
+            json!({ "status": status, "authorizations": names, "finalize": format!("{base}/finalize"),
                 "certificate": format!("{base}/certificate") })
             .to_string()
         };
@@ -143,21 +149,29 @@ impl State {
                 self.sign(payload(seen)["csr"].as_str().unwrap());
                 self.reply("200 OK", &at, order(signed()))
             }
+            "/authorization" => self.reply("200 OK", "", body(self.authorization(&base))),
             "/certificate" => self.reply("200 OK", "", self.chain.lock().unwrap().clone()),
-            path if path.starts_with("/renewal/") => match *self.window.lock().unwrap() {
-                None => self.reply("404 Not Found", "", String::new()),
-                Some((start, end)) => {
-                    let [start, end] = [start, end].map(|at| self.time(at));
-                    let window = json!({ "start": start, "end": end });
-                    self.reply(
-                        "200 OK",
-                        "Retry-After: 21600\r\n",
-                        body(json!({ "suggestedWindow": window })),
-                    )
-                }
-            },
+            path if path.starts_with("/renewal/") => self.renewal(),
             _ => self.reply("404 Not Found", "", String::new()),
         }
+    }
+
+    /// A name that is to be proved over HTTP.
+    fn authorization(&self, base: &str) -> Value {
+        let token = self.token.lock().unwrap().clone();
+        let challenge = json!({ "type": "http-01", "url": base, "token": token });
+        let name = json!({ "type": "dns", "value": "a.test" });
+        json!({ "status": "pending", "identifier": name, "challenges": [challenge] })
+    }
+
+    /// Renewal information.
+    fn renewal(&self) -> Reply {
+        let Some((start, end)) = *self.window.lock().unwrap() else {
+            return self.reply("404 Not Found", "", String::new());
+        };
+        let [start, end] = [start, end].map(|at| self.time(at));
+        let window = json!({ "suggestedWindow": { "start": start, "end": end } });
+        self.reply("200 OK", "Retry-After: 21600\r\n", window.to_string())
     }
 
     fn reply(&self, status: &str, lines: &str, body: String) -> Reply {
