@@ -445,3 +445,42 @@ echo "now $(version)"
     let versions: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("now ")).collect();
     assert!(versions[0] == "1.31.5" && versions[1] != "1.31.5", "{told}");
 }
+
+/// An nginx as its own project packages it: another prefix and user, options with spaces in them.
+#[test]
+fn the_paths_and_the_user_are_those_of_the_replaced_program() {
+    let Some(told) = on_a_host(
+        r#"
+org="--prefix=/etc/nginx --sbin-path=/usr/sbin/nginx --conf-path=/etc/nginx/nginx.conf
+    --error-log-path=/var/log/nginx/org.log --http-log-path=/var/log/nginx/access.log
+    --pid-path=/run/nginx.pid --http-client-body-temp-path=/var/lib/org/client_temp
+    --http-proxy-temp-path=/var/lib/org/proxy_temp --user=nginx --group=nginx --with-compat
+    --with-cc-opt='-g -O2 -ffile-prefix-map=/home/builder/nginx=. -fPIC'
+    --with-ld-opt='-Wl,-z,relro -pie'"
+cat > /run/org.conf <<END
+events { }
+http { include mime.types; access_log own.log; server { listen 82; } }
+END
+cp /etc/nginx/mime.types /run/mime.types
+test_it() { weir adopt "--as=$(echo "$org" | tr '\n' ' ')" -t -c /run/org.conf 2>&1; }
+sed -i '/^nginx:/d' /etc/passwd /etc/group
+test_it || echo "not without the user"
+echo 'nginx:x:901:901::/nonexistent:/bin/false' >> /etc/passwd
+echo 'nginx:x:901:' >> /etc/group
+test_it
+ls /etc/nginx/own.log /var/log/nginx/org.log
+"#,
+    ) else {
+        return;
+    };
+    assert_told(
+        &told,
+        &[
+            "[emerg] getpwnam(\"nginx\") failed",
+            "not without the user",
+            "configuration file /run/org.conf test is successful",
+            "/etc/nginx/own.log",
+            "/var/log/nginx/org.log",
+        ],
+    );
+}
