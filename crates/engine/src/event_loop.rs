@@ -123,7 +123,7 @@ impl Loop {
             true => self.timers.next(self.tidies_at.get()),
             false => timers::Wait::No,
         };
-        self.measuring.end_turn(&self.tasks, &self.timers);
+        self.measuring.end_turn();
         if self.reactor.wait(wait) {
             remote::take(self.number());
         }

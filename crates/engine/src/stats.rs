@@ -29,6 +29,8 @@ pub struct Counters {
     writing: AtomicU64,
     waiting: AtomicU64,
     connections: AtomicU64,
+    tasks: AtomicU64,
+    timers: AtomicU64,
     task_bytes: AtomicU64,
     spare_bytes: AtomicU64,
 }
@@ -167,12 +169,45 @@ pub fn held() -> Held {
 
 /// Counts a task with a state of this many bytes, until its end.
 pub(crate) fn count_task(size: usize) {
-    here(|counters| add(&counters.task_bytes, size.cast_signed() as i64));
+    here(|counters| {
+        add(&counters.tasks, 1);
+        add(&counters.task_bytes, size.cast_signed() as i64);
+    });
 }
 
 /// Counts the end of a task.
 pub(crate) fn count_task_end(size: usize) {
-    let _ = HERE.try_with(|counters| add(&counters.task_bytes, -(size.cast_signed() as i64)));
+    let _ = HERE.try_with(|counters| {
+        add(&counters.tasks, -1);
+        add(&counters.task_bytes, -(size.cast_signed() as i64));
+    });
+}
+
+/// Counts a timer, until its end.
+pub(crate) fn count_timer() {
+    here(|counters| add(&counters.timers, 1));
+}
+
+/// Counts the end of a timer.
+pub(crate) fn count_timer_end() {
+    let _ = HERE.try_with(|counters| add(&counters.timers, -1));
+}
+
+/// The counters of the calling thread.
+pub(crate) fn of_this_thread() -> &'static Counters {
+    HERE.with(|counters| *counters)
+}
+
+impl Counters {
+    /// The tasks of the thread's loop, including the running one.
+    pub(crate) fn tasks(&self) -> u64 {
+        self.tasks.load(Ordering::Relaxed)
+    }
+
+    /// The timers of the thread's loop, set or not.
+    pub(crate) fn timers(&self) -> u64 {
+        self.timers.load(Ordering::Relaxed)
+    }
 }
 
 /// Notes the bytes of this thread's spare buffers.

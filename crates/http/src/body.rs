@@ -161,6 +161,7 @@ impl Body {
     }
 
     /// Resets to no body, and keeps the memory.
+    #[inline]
     pub(crate) fn reset(&mut self) {
         let Self {
             rest,

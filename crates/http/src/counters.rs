@@ -124,6 +124,7 @@ impl ZoneCounters {
     }
 
     /// Counts the end of a request. Returns whether an exemplar is asked for.
+    #[inline]
     pub(crate) fn end(&self, served: Served) -> bool {
         self.add((PROCESSING, 1_u64.wrapping_neg()), served)
     }
@@ -134,16 +135,18 @@ impl ZoneCounters {
     }
 
     /// Counts a request that is no longer processed, without an end.
+    #[cold]
     pub(crate) fn abandon(&self) {
         self.counts.sub(PROCESSING, 1);
     }
 
     /// Counts a request without [`ZoneCounters::begin`]. Returns whether an exemplar is asked for.
+    #[inline(never)]
     pub(crate) fn count(&self, served: Served) -> bool {
         self.add((REQUESTS, 1), served)
     }
 
-    #[inline]
+    #[inline(always)]
     fn add(&self, first: (usize, u64), served: Served) -> bool {
         let Served { received, sent, status, took } = served;
         let last = match status {

@@ -199,7 +199,8 @@ async fn run<'a>(request: &mut Request, pass: &mut Pass<'a>, keep: &mut Kept<'a>
                 // The attempt counts neither for nor against the peer.
                 request.attempts.finish();
                 request.note_failure(|| Next::GivenUp("error of the proxy itself"));
-                pick.free(Outcome::NotCounted, request.attempts.timings(), clock::now());
+                let timings = request.attempts.timings(&pick);
+                pick.free(Outcome::NotCounted, timings, clock::now());
                 return rejection.into();
             }
             Err(Failure::Client(rejection)) => {
@@ -273,7 +274,8 @@ fn failed(
     failure: &UpstreamFailure,
 ) -> Option<u16> {
     let now = clock::now();
-    let freed = pick.free(failure.outcome(), request.attempts.timings(), now);
+    let timings = request.attempts.timings(pick);
+    let freed = pick.free(failure.outcome(), timings, now);
     request.attempts.finish();
     // A kept connection that the peer had closed says nothing about the peer. Freeing the only peer
     // of a group uses up its tries, so the try is given back afterwards.

@@ -11,7 +11,6 @@ use weir_wire::h1::Method;
 
 use crate::body::Body;
 use crate::client::Client;
-use crate::counters::ZoneCounters;
 use crate::errors::Blamed;
 use crate::field;
 use crate::filter::Chain;
@@ -139,8 +138,8 @@ pub struct Request {
     pub discard_log: bool,
     /// Why it is failing, if it is.
     pub(crate) blamed: Cell<Blamed>,
-    /// Its count among those being processed in a zone.
-    pub(crate) processing: Option<Processing>,
+    /// Whether its server's zone counts it as being processed.
+    pub(crate) processing: bool,
     /// Whether the log phase is running, for the error log.
     pub(crate) logging: bool,
     /// Whether the connection has switched protocols (101).
@@ -154,28 +153,6 @@ pub struct Request {
     common: Option<Common>,
     /// The state shared by a client's request and all its subrequests, created with the first.
     pub(crate) family: Option<Rc<Family>>,
-}
-
-/// A request that a server zone counts as being processed, until it is dropped.
-pub(crate) struct Processing {
-    /// The place of the zone.
-    location: Held<Location>,
-    /// Whether it is still counted.
-    open: bool,
-}
-
-impl Processing {
-    fn zone(&self) -> Option<&ZoneCounters> {
-        self.location.usual.zones.server.as_ref()
-    }
-}
-
-impl Drop for Processing {
-    fn drop(&mut self) {
-        if let (true, Some(zone)) = (self.open, self.zone()) {
-            zone.abandon();
-        }
-    }
 }
 
 impl Request {

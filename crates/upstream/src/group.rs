@@ -59,6 +59,8 @@ pub struct Group {
     pub(crate) others: Others,
     /// Whether the times of answers are averaged.
     pub(crate) measures: bool,
+    /// Whether times of attempts are averaged or judged.
+    pub(crate) needs_times: bool,
     /// The requests that wait for a peer.
     queue: Option<Arc<Queue>>,
     /// `outlier_ejection`.
@@ -135,6 +137,7 @@ impl Group {
                 kept.unwrap_or_else(|| Noted::new(config.journal_key()))
             }),
             measures: config.uses_times(),
+            needs_times: config.uses_times() || config.outliers.is_some(),
             saving: Mutex::default(),
             sessions,
             outliers: config

@@ -113,6 +113,7 @@ impl<C> Pools<C> {
     }
 
     /// The pool of a group. Closes the connections of a group that is gone and had the place.
+    #[inline]
     pub fn pool(&mut self, place: &Arc<Place>) -> &mut Pool<C> {
         let (pool, left) = self.0.entry(place);
         if let Some(mut left) = left {
@@ -194,10 +195,10 @@ impl<C> Pool<C> {
         let fits = |idle: &Idle<C>| {
             (!config.local || idle.tag == tag) && idle.usage.made == made && idle.address == address
         };
-        let idle = match self.idle.iter().position(fits)? {
-            // As with most; to remove it from the midst costs more.
-            0 => self.idle.pop_front()?,
-            at => self.idle.remove(at)?,
+        // Mostly it is the first; to look for it and to remove it from the midst costs more.
+        let idle = match self.idle.front().is_some_and(fits) {
+            true => self.idle.pop_front()?,
+            false => self.idle.remove(self.idle.iter().position(fits)?)?,
         };
         self.recount(self.idle.len() + 1);
         Some((idle.connection, idle.usage))

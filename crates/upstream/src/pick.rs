@@ -286,6 +286,11 @@ impl<'a> Pick<'a> {
         }
     }
 
+    /// Whether [`Pick::free`] needs the times of the attempt.
+    pub fn needs_timings(&self) -> bool {
+        self.group.needs_times || self.current.as_ref().is_some_and(|current| current.followed)
+    }
+
     /// Frees the peer.
     pub fn free(&mut self, outcome: Outcome, timings: Timings, now: Now) -> Freed {
         self.seen = now;
@@ -381,7 +386,9 @@ impl Current {
 
 impl Drop for Pick<'_> {
     fn drop(&mut self) {
-        self.free(Outcome::Success, Timings::default(), self.seen);
+        if self.current.is_some() {
+            self.free(Outcome::Success, Timings::default(), self.seen);
+        }
         self.end_retry();
         self.tell();
     }

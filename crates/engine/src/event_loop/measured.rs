@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::tasks::Tasks;
-use super::timers::Timers;
 use crate::clock::{self, Instant};
+use crate::stats::{self, Counters};
 
 /// The upper bounds of the buckets of turns' lengths, in microseconds; one more is unbounded.
 pub const TURN_ENDS: [u64; 10] =
@@ -38,19 +37,19 @@ pub fn measure_turns() {
 pub(super) struct Measuring(Cell<Option<&'static Measured>>);
 
 impl Measuring {
-    /// Notes the turn that ends now, and what the loop has.
+    /// Notes the turn that ends now.
     #[inline]
-    pub(super) fn end_turn(&self, tasks: &Tasks, timers: &Timers) {
+    pub(super) fn end_turn(&self) {
         if MEASURES.load(Relaxed) {
-            self.note(tasks, timers);
+            self.note();
         }
     }
 
     /// Out of line, so that the loop is compiled as if it were not measured.
     #[inline(never)]
-    fn note(&self, tasks: &Tasks, timers: &Timers) {
+    fn note(&self) {
         let measured = self.0.get().unwrap_or_else(|| self.begin());
-        measured.turn(clock::now(), clock::precise(), tasks.live(), timers.live());
+        measured.turn(clock::now(), clock::precise());
     }
 
     #[cold]
@@ -80,8 +79,8 @@ pub(crate) struct Measured {
     /// The longest slow turn of this period and of the one before, in nanoseconds.
     longest: AtomicU64,
     longest_before: AtomicU64,
-    tasks: AtomicU64,
-    timers: AtomicU64,
+    /// The counters of the thread, for its tasks and timers.
+    counters: &'static Counters,
     /// The end of the period, in nanoseconds of the clock.
     period: AtomicU64,
 }
@@ -128,21 +127,18 @@ impl Measured {
             busy: AtomicU64::new(0),
             longest: AtomicU64::new(0),
             longest_before: AtomicU64::new(0),
-            tasks: AtomicU64::new(0),
-            timers: AtomicU64::new(0),
+            counters: stats::of_this_thread(),
             period: AtomicU64::new((began + PERIOD).nanos()),
         }));
         open_loops().push(new);
         new
     }
 
-    /// Notes a turn from `start` to `end`, and what the loop has.
+    /// Notes a turn from `start` to `end`.
     #[inline]
-    fn turn(&self, start: Instant, end: Instant, tasks: usize, timers: usize) {
+    fn turn(&self, start: Instant, end: Instant) {
         let nanos = end.nanos().saturating_sub(start.nanos());
         add(&self.busy, nanos);
-        self.tasks.store(tasks as u64, Relaxed);
-        self.timers.store(timers as u64, Relaxed);
         match nanos <= TURN_ENDS[0] * 1000 {
             true => add(&self.turns[0], 1),
             false => self.slow_turn(nanos, end),
@@ -188,8 +184,8 @@ impl Measured {
             turns: std::array::from_fn(|at| self.turns[at].load(Relaxed)),
             busy: Duration::from_nanos(self.busy.load(Relaxed)),
             longest: Duration::from_nanos(longest),
-            tasks: self.tasks.load(Relaxed),
-            timers: self.timers.load(Relaxed),
+            tasks: self.counters.tasks(),
+            timers: self.counters.timers(),
         }
     }
 }
@@ -211,17 +207,21 @@ mod tests {
     fn turns_are_counted_by_length_and_the_longest_is_forgotten() {
         let figures = Measured::begin();
         figures.period.store(at(30_000).nanos(), Relaxed);
-        figures.turn(at(1), at(1), 3, 2);
-        figures.turn(at(1), at(21), 3, 4);
+        figures.turn(at(1), at(1));
+        figures.turn(at(1), at(21));
+        stats::count_task(100);
+        stats::count_timer();
+        stats::count_timer();
+        stats::count_timer_end();
         let view = figures.view_at(at(21));
-        assert_eq!((view.turns[0], view.turns[7], view.tasks, view.timers), (1, 1, 3, 4));
+        assert_eq!((view.turns[0], view.turns[7], view.tasks, view.timers), (1, 1, 1, 1));
         assert_eq!((view.busy, view.longest), (Duration::from_millis(20), view.busy));
-        figures.turn(at(31_000), at(31_001), 0, 0);
+        figures.turn(at(31_000), at(31_001));
         let longest = |now| figures.view_at(at(now)).longest.as_millis();
         assert_eq!(longest(31_002), 20, "of the period before");
         // Without another slow turn, a period ends nevertheless.
         assert_eq!((longest(61_002), longest(91_002)), (1, 0));
-        figures.turn(at(62_000), at(62_002), 0, 0);
+        figures.turn(at(62_000), at(62_002));
         assert_eq!((longest(62_003), longest(92_001)), (2, 2));
         let is_open = || open_loops().iter().any(|known| std::ptr::eq(*known, figures));
         assert!(is_open() && loops().iter().any(|known| *known.thread == *figures.thread));

@@ -309,6 +309,7 @@ impl Tasks {
     }
 
     /// The number of tasks, including the running one.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
         self.table.borrow().live()
     }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::task::{Context, Poll, Waker};
 
 use crate::clock::{self, Instant};
+use crate::stats;
 
 /// The timeout of a kernel wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,7 @@ impl Timers {
         let mut heap = self.0.borrow_mut();
         let key = heap.insert(cx.waker().clone());
         heap.push(Due { tick: tick(at), key });
+        stats::count_timer();
         key
     }
 
@@ -96,6 +98,7 @@ impl Timers {
         heap.remove(key);
         let waker = heap.timers[key as usize].waker.take();
         heap.free.push(key);
+        stats::count_timer_end();
         drop(heap);
         drop(waker);
     }
@@ -121,6 +124,7 @@ impl Timers {
     }
 
     /// The number of timers, set or not.
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn live(&self) -> usize {
         let heap = self.0.borrow();
         heap.timers.len() - heap.free.len()

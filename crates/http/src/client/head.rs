@@ -48,6 +48,7 @@ pub(super) trait HeadWriter {
     fn fields(&mut self, fields: &Headers);
 
     /// Writes a field with this value.
+    #[inline]
     fn field(&mut self, name: Name, value: &[u8]) {
         self.name(name);
         self.value().extend_from_slice(value);
@@ -81,6 +82,7 @@ pub(crate) struct Reply<'a> {
 }
 
 /// Adapts the head to a response without a body. Returns whether there is none.
+#[inline]
 pub(super) fn settle(reply: &mut Reply<'_>) -> bool {
     let response = &mut *reply.response;
     if response.status == 204 {

@@ -370,5 +370,6 @@ pub(crate) fn release(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_
     request.attempts.finish();
     sticky::served(request, pass, pick);
     let status = request.attempts.current().map_or(0, |attempt| attempt.status);
-    pick.free(Outcome::of_status(status), request.attempts.timings(), clock::now());
+    let timings = request.attempts.timings(pick);
+    pick.free(Outcome::of_status(status), timings, clock::now());
 }

@@ -93,10 +93,15 @@ fn reclaim() -> usize {
 }
 
 /// Starts the sweeps of this thread, which run while it keeps connections.
+#[inline]
 pub(super) fn sweep_later() {
-    if SWEEPING.replace(true) {
-        return;
+    if !SWEEPING.replace(true) {
+        start_sweeps();
     }
+}
+
+#[cold]
+fn start_sweeps() {
     give_up_on_shortage();
     weir_engine::event_loop::spawn(async {
         let mut exhaustions = capacity::exhaustions();

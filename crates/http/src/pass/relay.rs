@@ -91,7 +91,8 @@ fn give_back(request: &mut Request, pass: &Pass<'_>, pick: &mut Pick<'_>, end: &
         return release(request, pass, pick);
     }
     request.attempts.finish();
-    let freed = pick.free(Outcome::Failed, request.attempts.timings(), clock::now());
+    let timings = request.attempts.timings(pick);
+    let freed = pick.free(Outcome::Failed, timings, clock::now());
     if freed.disabled {
         let message = "upstream server temporarily disabled while reading upstream";
         request.log_upstream(Level::Warn, message);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use weir_engine::buffer::Buf;
 use weir_engine::clock::{self, Instant, Micros};
-use weir_upstream::{Answered, Causes, Exchanged, Group, Peer, Timings};
+use weir_upstream::{Answered, Causes, Exchanged, Group, Peer, Pick, Timings};
 use weir_wire::header::Headers;
 
 use super::destination::UrlParts;
@@ -248,9 +248,17 @@ impl Attempts {
         }
     }
 
-    /// The timings for balancing.
+    /// The timings for balancing, if the group needs any.
     #[inline]
-    pub(crate) fn timings(&mut self) -> Timings {
+    pub(crate) fn timings(&mut self, pick: &Pick<'_>) -> Timings {
+        if !pick.needs_timings() {
+            return Timings::default();
+        }
+        self.known_timings()
+    }
+
+    #[inline(never)]
+    fn known_timings(&mut self) -> Timings {
         let Some(attempt) = self.current() else { return Timings::default() };
         if attempt.header.is_none() {
             return Timings::default();

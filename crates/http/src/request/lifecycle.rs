@@ -70,7 +70,7 @@ impl Request {
             error_status: 0,
             discard_log: false,
             blamed: Cell::default(),
-            processing: None,
+            processing: false,
             logging: false,
             upgraded: false,
             noting: None,
@@ -119,6 +119,7 @@ impl Request {
     pub(crate) fn retire(mut self: Box<Self>) -> Option<Exchange> {
         let sink = self.client.replace_sink(Sink::Discard);
         self.count_attempts();
+        self.leave_zone();
         self.forget();
         spare::leave_request(self);
         match sink {
@@ -198,7 +199,7 @@ impl Request {
         attempts.reset();
         line.reset();
         captures.clear();
-        (*error_page, *error_status, *processing) = (false, 0, None);
+        (*error_page, *error_status, *processing) = (false, 0, false);
         states.clear();
         (*common, *family, *noting, *recorded_by) = (None, None, None, None);
     }

@@ -1,28 +1,29 @@
 //! Counting a request in its zones (`status_zone`).
 
-use super::{Origin, Processing, Request};
+use super::{Origin, Request};
 use crate::core::status_zone::Zones;
 use crate::counters::Served;
 use weir_engine::clock::Micros;
 
 impl Request {
-    /// Counts the beginning of the request, which is still in its server.
+    /// Counts the beginning of the request. All locations of its server have the zone of the
+    /// server, so it is found again at the end, wherever the request is then.
     #[inline]
     pub(crate) fn count_beginning(&mut self) {
         if let Some(zone) = &self.location.usual.zones.server {
             zone.begin();
-            self.processing = Some(Processing { location: self.location.clone(), open: true });
+            self.processing = true;
         }
     }
 
     /// Counts the end of the request, which is in the location that has answered.
     pub(crate) fn count_end(&mut self) {
-        if !matches!(self.origin, Origin::Main) {
+        if self.origin != Origin::Main {
             return;
         }
-        let status = match (self.error_status, self.response.status) {
-            (error @ 1.., _) => error,
-            (_, status) => status,
+        let status = match self.error_status {
+            0 => self.response.status,
+            error => error,
         };
         let sent = self.client.bytes_sent;
         let served = Served {
@@ -31,21 +32,30 @@ impl Request {
             status: (sent > 0).then_some(status),
             took: self.start.elapsed_micros(),
         };
-        let zones = &self.location.usual.zones;
-        let mut asked = match (&mut self.processing, &zones.server) {
-            (Some(processing), Some(_)) => {
-                processing.open = false;
-                processing.zone().is_some_and(|zone| zone.end(served))
+        let Zones { server, location, .. } = &self.location.usual.zones;
+        let mut asked = false;
+        if let Some(zone) = server {
+            if !std::mem::take(&mut self.processing) {
+                // Its head was refused.
+                zone.begin();
             }
-            // Its head was refused.
-            (_, Some(zone)) => zone.count(served),
-            (_, None) => false,
-        };
-        if let Some(zone) = &zones.location {
+            asked = zone.end(served);
+        }
+        if let Some(zone) = location {
             asked |= zone.count(served);
         }
         if asked {
             self.keep_in_zones(served.took);
+        }
+    }
+
+    /// Takes a request that has not come to its end out of the count of those being processed.
+    #[inline]
+    pub(crate) fn leave_zone(&mut self) {
+        if std::mem::take(&mut self.processing)
+            && let Some(zone) = &self.location.usual.zones.server
+        {
+            zone.abandon();
         }
     }
 
@@ -71,5 +81,12 @@ impl Request {
     fn keep_in_servers(&self) {
         let id = self.id();
         self.attempts.keep_exemplars(&id);
+    }
+}
+
+impl Drop for Request {
+    /// For a request whose memory is not reused.
+    fn drop(&mut self) {
+        self.leave_zone();
     }
 }

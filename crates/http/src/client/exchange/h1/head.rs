@@ -93,6 +93,7 @@ fn status_line(response: &Response, out: &mut Buf) {
 }
 
 /// Writes the hop-by-hop fields.
+#[inline]
 fn connection(reply: &Reply<'_>, out: &mut Text) {
     let Text(out) = out;
     if reply.response.chunked {
