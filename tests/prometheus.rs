@@ -12,6 +12,7 @@ use crate::harness::{
 use openmetrics::Metrics;
 
 mod families;
+mod odd;
 mod openmetrics;
 mod queries;
 

@@ -40,9 +40,11 @@ impl Format {
             let name = parts.next().unwrap_or_default().to_ascii_lowercase();
             let (mut weight, mut version) = (1.0, None);
             for parameter in parts {
-                match parameter.split_once('=') {
-                    Some(("q" | "Q", value)) => weight = value.parse().unwrap_or(0.0),
-                    Some(("version", value)) => version = Some(value),
+                let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+                let value = value.trim().trim_matches('"');
+                match name.trim().to_ascii_lowercase().as_str() {
+                    "q" => weight = quality(value),
+                    "version" => version = Some(value),
                     _ => {}
                 }
             }
@@ -55,6 +57,13 @@ impl Format {
         }
         if open > text { Self::OpenMetrics } else { Self::Text }
     }
+}
+
+/// The weight of a media range (RFC 9110, section 12.4.2): 0 to 1; 0 for anything else, such as
+/// `inf` and `nan`, which are numbers of the language.
+fn quality(text: &str) -> f32 {
+    let weight = text.parse().unwrap_or(0.0);
+    if (0.0..=1.0).contains(&weight) { weight } else { 0.0 }
 }
 
 /// The type of a family.

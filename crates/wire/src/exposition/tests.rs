@@ -122,6 +122,13 @@ fn the_format_is_negotiated() {
         ("application/openmetrics-text; version=2.0.0, */*;q=0.1", Text),
         ("application/openmetrics-text;q=0", Text),
         ("application/openmetrics-text;q=x", Text),
+        ("application/openmetrics-text;q=inf", Text),
+        ("application/openmetrics-text;q=nan, text/plain;q=0.1", Text),
+        ("application/openmetrics-text;q=9, text/plain;q=0.1", Text),
+        ("application/openmetrics-text;q=-1", Text),
+        ("application/openmetrics-text;q=1.000;version=\"1.0.0\", text/plain;q=0.999", OpenMetrics),
+        ("application/openmetrics-text; Version = 1.0.0; Q = 0.5, text/plain; q=0.4", OpenMetrics),
+        (";;;,,q=1;=;version", Text),
         ("Application/OpenMetrics-Text ; version=1.0.0 ; q=0.9", OpenMetrics),
     ] {
         assert_eq!(Format::preferred(accept.as_bytes()), expected, "{accept}");
