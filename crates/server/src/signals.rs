@@ -17,6 +17,8 @@ const ALRM: i32 = 14;
 pub(crate) const TERM: i32 = 15;
 pub(crate) const KILL: i32 = 9;
 const CHLD: i32 = 17;
+pub(crate) const CONT: i32 = 18;
+pub(crate) const TSTP: i32 = 20;
 pub(crate) const WINCH: i32 = 28;
 const IO: i32 = 29;
 

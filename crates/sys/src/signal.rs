@@ -93,6 +93,19 @@ pub fn unblock_in(command: &mut std::process::Command) {
     unsafe { std::os::unix::process::CommandExt::pre_exec(command, unblock_all) };
 }
 
+/// Stops the process as a terminal does that is told to (`SIGTSTP`), and returns once it goes on. It
+/// does not stop where nobody could have it go on. The signal is blocked afterwards.
+///
+/// # Errors
+/// Those of sigprocmask(2) and raise(3).
+pub fn stop() -> io::Result<()> {
+    let set = set_of(&[libc::SIGTSTP])?;
+    sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None)?;
+    let raised = nix::sys::signal::raise(Number::SIGTSTP);
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)?;
+    Ok(raised?)
+}
+
 fn set_of(numbers: &[i32]) -> io::Result<SigSet> {
     let mut set = SigSet::empty();
     for &number in numbers {

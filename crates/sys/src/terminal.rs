@@ -19,11 +19,19 @@ impl<'a> RawMode<'a> {
     /// # Errors
     /// Those of tcsetattr(3); `ENOTTY` if it is no terminal.
     pub fn enter(terminal: BorrowedFd<'a>) -> io::Result<Self> {
-        let before = tcgetattr(terminal)?;
-        let mut raw = before.clone();
+        let mode = Self { terminal, before: tcgetattr(terminal)? };
+        mode.enter_again()?;
+        Ok(mode)
+    }
+
+    /// Sets the mode once more, after another program may have set another one.
+    ///
+    /// # Errors
+    /// As [`RawMode::enter`].
+    pub fn enter_again(&self) -> io::Result<()> {
+        let mut raw = self.before.clone();
         raw.make_raw();
-        tcsetattr(terminal, OptionalActions::Flush, &raw)?;
-        Ok(Self { terminal, before })
+        Ok(tcsetattr(self.terminal, OptionalActions::Flush, &raw)?)
     }
 }
 

@@ -122,7 +122,7 @@ fn handle(request: &mut Request) -> Pending<'_, Verdict> {
             Err(failure) => Err(failure),
         };
         match answer {
-            Ok(answer) => send(request, &call, answer).await,
+            Ok(told) => send(request, told).await,
             Err(failure) => refuse(request, &call, failure).await,
         }
     })
@@ -142,11 +142,29 @@ fn is_writable(settings: &Settings) -> bool {
     settings.get(&API).access == Some(Access::Write)
 }
 
-/// Answers a call on another thread, or here if none can be started.
-async fn ask(call: Call) -> Result<Answer, Failure> {
+/// A successful answer as text.
+struct Told {
+    status: u16,
+    location: Option<String>,
+    text: Option<Vec<u8>>,
+}
+
+/// Answers a call on another thread, or here if none can be started. The text is made there, too:
+/// that of a large group takes longer than to collect it.
+async fn ask(call: Call) -> Result<Told, Failure> {
     let again = call.clone();
-    let found = on_a_thread(move || call.answer()).await;
-    found.unwrap_or_else(|_| again.answer())
+    let found = on_a_thread(move || told(&call)).await;
+    found.unwrap_or_else(|_| told(&again))
+}
+
+fn told(call: &Call) -> Result<Told, Failure> {
+    let (status, location, value) = match call.answer()? {
+        Answer::Found(value) => (200, None, Some(value)),
+        Answer::Created(at, value) => (201, Some(call.location(&at)), value),
+        Answer::Done => (204, None, None),
+    };
+    let text = value.map(|value| value.to_string().into_bytes());
+    Ok(Told { status, location, text })
 }
 
 /// The body of a call that takes one. It must fit into `client_body_buffer_size`. The outer error
@@ -182,17 +200,9 @@ async fn body(request: &mut Request, call: &Call) -> Result<Result<Vec<u8>, Fail
     }
 }
 
-async fn send(request: &mut Request, call: &Call, answer: Answer) -> Verdict {
-    let (status, body) = match answer {
-        Answer::Found(value) => (200, Some(value)),
-        Answer::Created(at, value) => {
-            request.response.location = Some(call.location(&at).into_bytes());
-            (201, value)
-        }
-        Answer::Done => (204, None),
-    };
-    let text = body.map(|value| value.to_string().into_bytes());
-    reply(request, status, text).await
+async fn send(request: &mut Request, told: Told) -> Verdict {
+    request.response.location = told.location.map(String::into_bytes);
+    reply(request, told.status, told.text).await
 }
 
 async fn refuse(request: &mut Request, call: &Call, failure: Failure) -> Verdict {

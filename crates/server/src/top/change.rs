@@ -5,9 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::Reason;
 use super::api::{Api, Refusal, segment};
-use super::sample::{Sample, text};
-use super::servers::Row;
-use super::view::State;
+use super::sample::text;
+use super::state::State;
 
 /// The number of changes that can be taken back.
 const MOST_DONE: usize = 32;
@@ -68,17 +67,21 @@ impl Change {
 ///
 /// # Errors
 /// The server is another one, or there is none any more.
-pub(super) fn wanted(api: &Api, row: &Row<'_>, letter: char) -> Result<Change, Reason> {
-    let server = text(row.peer, "/server");
-    let path = format!("http/upstreams/{}/servers/{}", segment(row.upstream), row.peer["id"]);
+pub(super) fn wanted(
+    api: &Api,
+    (upstream, peer): (&str, &Value),
+    letter: char,
+) -> Result<Change, Reason> {
+    let server = text(peer, "/server");
+    let path = format!("http/upstreams/{}/servers/{}", segment(upstream), peer["id"]);
     let known = match api.get(&path) {
         Ok(Some(known)) => known,
-        Ok(None) => return Err(Reason::from(format!("there is no server {server} any more"))),
+        Ok(None) => return Err(Reason::new(format!("there is no server {server} any more"))),
         Err(reason) => return Err(reason),
     };
     if text(&known, "/server") != server {
         let now = text(&known, "/server");
-        return Err(Reason::from(format!("{server} is unchanged: it is {now} now")));
+        return Err(Reason::new(format!("{server} is unchanged: it is {now} now")));
     }
     let is_down = known["down"] == true;
     // A server that is down may be set to drain behind that.
@@ -95,6 +98,7 @@ pub(super) fn wanted(api: &Api, row: &Row<'_>, letter: char) -> Result<Change, R
 
 /// Makes a change, which can be taken back.
 pub(super) fn make(state: &mut State, api: &Api, change: Change) {
+    state.is_old = true;
     match api.patch(&change.path, &change.body()) {
         Ok(now) => {
             state.told = format!("{} {}: done. u takes it back", change.what, change.server());
@@ -104,7 +108,6 @@ pub(super) fn make(state: &mut State, api: &Api, change: Change) {
         }
         Err(refusal) => state.told = unchanged(&change, refusal),
     }
-    look(state, api);
 }
 
 /// Takes the last change back that has not been taken back.
@@ -113,6 +116,7 @@ pub(super) fn undo(state: &mut State, api: &Api) {
         state.told = "there is nothing to take back".to_owned();
         return;
     };
+    state.is_old = true;
     match api.patch(&back.path, &back.body()) {
         Ok(_) => state.told = format!("{} {}: taken back", back.what, back.server()),
         Err(refusal) => {
@@ -123,7 +127,6 @@ pub(super) fn undo(state: &mut State, api: &Api) {
             }
         }
     }
-    look(state, api);
 }
 
 fn unchanged(change: &Change, refusal: Refusal) -> String {
@@ -133,13 +136,6 @@ fn unchanged(change: &Change, refusal: Refusal) -> String {
         Refusal::Failed(reason) => reason.to_string(),
     };
     format!("{} is unchanged: {why}", change.server())
-}
-
-/// Looks again at once, so that a change, or that of another, is seen.
-fn look(state: &mut State, api: &Api) {
-    if let Ok(sample) = Sample::take(api) {
-        state.look(sample);
-    }
 }
 
 #[cfg(test)]

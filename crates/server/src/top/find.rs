@@ -6,7 +6,7 @@ use weir_conf::{FileId, Node, parser};
 use weir_sys::glob;
 
 use super::Reason;
-use super::api::Api;
+use super::url::Url;
 use crate::paths::{Paths, full_name};
 
 /// The depth at which files that include themselves are given up.
@@ -16,19 +16,30 @@ const DEEPEST: usize = 16;
 ///
 /// # Errors
 /// There is none, or the configuration cannot be read.
-pub(super) fn api(paths: &Paths) -> Result<Api, Reason> {
-    let top =
-        read(&paths.conf).map_err(|error| Reason(format!("{}: {error}", paths.conf.display())))?;
+pub(super) fn api(paths: &Paths) -> Result<Url, Reason> {
+    let top = read(&paths.conf)
+        .map_err(|error| Reason::new(format!("{}: {error}", paths.conf.display())))?;
     let folder = paths.conf.parent().unwrap_or(Path::new("")).to_owned();
     let tree = Tree { folder };
     let http = tree.named(&top, "http", 0);
     let servers = http.iter().flat_map(|http| tree.named(block(http), "server", 0));
+    let mut only_tls = false;
     for server in servers {
         if let Some(path) = tree.location(block(&server), 0) {
-            return Ok(Api::new(&socket(&tree.named(block(&server), "listen", 0)), &path));
+            let listens = tree.named(block(&server), "listen", 0);
+            match socket(&listens) {
+                Some(socket) => return Ok(Url::new(&socket, &path)),
+                None => only_tls = true,
+            }
         }
     }
-    Err(Reason(format!(
+    if only_tls {
+        return Err(Reason::new(
+            "\"weir top\" speaks no TLS, and the server with \"api\" has no other listener: give it a \
+             \"listen 127.0.0.1:8000;\"",
+        ));
+    }
+    Err(Reason::new(format!(
         "no location of {} has \"api\": give one \"location /api/ {{ api; }}\", or name the URL of \
          another server's",
         paths.conf.display()
@@ -92,16 +103,19 @@ impl Tree {
     }
 }
 
-/// A socket from the `listen` directives of a server, by preference one without TLS.
-fn socket(listens: &[Node]) -> String {
-    let is_plain = |node: &&Node| !node.args.iter().any(|word| word.is("ssl") || word.is("quic"));
-    let listen = listens.iter().find(is_plain).or(listens.first());
-    let address = listen.and_then(|node| node.args.first());
-    let Some(address) = address.map(|word| word.text().into_owned()) else {
-        return "127.0.0.1:80".to_owned();
+/// A socket from the `listen` directives of a server, one that is asked in plain HTTP; `None` if
+/// there is none.
+fn socket(listens: &[Node]) -> Option<String> {
+    let is_plain = |node: &&Node| {
+        let others = ["ssl", "quic", "proxy_protocol"];
+        !node.args.iter().any(|word| others.iter().any(|other| word.is(other)))
     };
+    if listens.is_empty() {
+        return Some("127.0.0.1:80".to_owned());
+    }
+    let address = listens.iter().find(is_plain)?.args.first()?.text().into_owned();
     if address.starts_with("unix:") {
-        return address;
+        return Some(address);
     }
     let has_host = address.contains(['.', ':', '*']) || address.parse::<u16>().is_err();
     let (host, port) = match address.rsplit_once(':') {
@@ -114,7 +128,7 @@ fn socket(listens: &[Node]) -> String {
         "[::]" => "[::1]",
         host => host,
     };
-    format!("{host}:{port}")
+    Some(format!("{host}:{port}"))
 }
 
 #[cfg(test)]
@@ -122,13 +136,14 @@ mod tests {
     use super::*;
 
     fn socket_of(listens: &str) -> String {
-        socket(&parser::parse(listens.as_bytes(), FileId(0)).nodes)
+        socket(&parser::parse(listens.as_bytes(), FileId(0)).nodes).unwrap_or_default()
     }
 
     #[test]
     fn a_socket_is_that_of_a_listen_without_tls() {
         assert_eq!(socket_of(""), "127.0.0.1:80");
         assert_eq!(socket_of("listen 443 ssl; listen 8000;"), "127.0.0.1:8000");
+        assert_eq!(socket_of("listen 443 ssl; listen 80 proxy_protocol;"), "");
         assert_eq!(socket_of("listen *:81;"), "127.0.0.1:81");
         assert_eq!(socket_of("listen 10.0.0.1;"), "10.0.0.1:80");
         assert_eq!(socket_of("listen [::]:82;"), "[::1]:82");

@@ -3,29 +3,49 @@
 
 use serde_json::Value;
 
-use super::sample::{number, text};
-use super::view::{Line, State, Style};
+use super::line::{Line, Style};
+use super::sample::{RECORDS, number, text};
+use super::state::State;
+use super::table::{Column, Table};
+
+/// The kinds of requests that the page lists, by the argument of the API for those that have ended.
+const KINDS: [(&str, &str); 3] = [
+    ("", "requests under way, the last slow ones and errors"),
+    ("errors", "only the last errors"),
+    ("slow", "only the last slow ones"),
+];
+
+/// The kind behind another one, and its name.
+pub(super) fn next_kind(kind: &str) -> (&'static str, &'static str) {
+    let at = KINDS.iter().position(|(argument, _)| *argument == kind).unwrap_or_default();
+    KINDS[(at + 1) % KINDS.len()]
+}
 
 /// The requests that the page lists: those under way, the oldest first, then those that ended, the
 /// newest first.
 pub(super) fn rows(state: &State) -> Vec<&Value> {
-    let paths = ["http/requests_under_way", "http/request_records"];
-    let all = paths.into_iter().filter_map(|path| state.now.get(path).as_array()).flatten();
+    let kind = state.question.records;
+    let under_way = kind.is_empty().then_some("http/requests_under_way");
+    let paths = under_way.into_iter().chain([RECORDS]);
+    let all = paths.filter_map(|path| state.now.get(path).as_array()).flatten();
     let shown = |row: &&Value| {
-        ["/request", "/id", "/client", "/host"].iter().any(|field| state.shows(text(row, field)))
+        let fields = ["/request", "/id", "/client", "/host", "/upstream_server", "/upstream"];
+        fields.iter().any(|field| state.shows(text(row, field)))
     };
     all.filter(shown).collect()
 }
 
+static COLUMNS: [Column; 4] = [
+    Column::number("TOOK", 9, 0),
+    Column::text("NOW, OR ITS END", 30, 2),
+    Column::text("server", 22, 3),
+    Column::rest("request", 20, 1),
+];
+
 /// The lines of the page.
-pub(super) fn lines(state: &State) -> Vec<Line> {
-    if let Some(found) = &state.found {
-        return story(found);
-    }
-    let mut lines = vec![Line::new(
-        Style::Head,
-        format!("{:>9} {:<30} {:<22} {}", "TOOK", "NOW, OR ITS END", "server", "request"),
-    )];
+pub(super) fn lines(state: &State, columns: usize) -> Vec<Line> {
+    let table = Table::fitting(&COLUMNS, columns);
+    let mut lines = vec![table.head()];
     for (at, row) in rows(state).into_iter().enumerate() {
         let style = match () {
             () if at == state.selected => Style::Selected,
@@ -34,19 +54,19 @@ pub(super) fn lines(state: &State) -> Vec<Line> {
             () => Style::Plain,
         };
         let took = number(row, "/age") + number(row, "/took");
-        lines.push(Line::new(
-            style,
-            format!(
-                "{:>9} {:<30} {:<22} {}",
-                time(took),
-                state_of(row),
-                text(row, "/upstream_server"),
-                text(row, "/request")
-            ),
-        ));
+        let row = table.row(&[
+            time(took),
+            state_of(row),
+            text(row, "/upstream_server").to_owned(),
+            text(row, "/request").to_owned(),
+        ]);
+        lines.push(Line::new(style, row));
     }
     if lines.len() == 1 {
-        let why = "none: \"request_records on;\" shows those under way, slow ones and errors";
+        let why = match state.now.get(RECORDS).as_array() {
+            Some(_) if !state.question.find.is_empty() => "no request has this text",
+            _ => "none: \"request_records on;\" shows those under way, slow ones and errors",
+        };
         lines.push(Line::new(Style::Dim, why));
     }
     lines
@@ -64,7 +84,7 @@ fn state_of(row: &Value) -> String {
 }
 
 /// All that is known of a request.
-fn story(request: &Value) -> Vec<Line> {
+pub(super) fn story(request: &Value) -> Vec<Line> {
     let plain = |text: String| Line::new(Style::Plain, text);
     let list = |name: &str| request[name].as_array().map(Vec::as_slice).unwrap_or_default();
     let took = time(number(request, "/age") + number(request, "/took"));

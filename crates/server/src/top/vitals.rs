@@ -2,8 +2,10 @@
 
 use serde_json::Value;
 
+use super::line::{Line, Style, short};
 use super::sample::{number, rate, text};
-use super::view::{Line, State, Style, or_none, short};
+use super::state::State;
+use super::zones::or_none;
 
 /// The seconds before its end from which a certificate is worth a warning: two weeks.
 const SOON: f64 = 14.0 * 86_400.0;
@@ -45,7 +47,26 @@ pub(super) fn lines(state: &State) -> Vec<Line> {
     lines.extend(loops(state));
     lines.extend(certificates(state));
     lines.extend(pair(state));
+    lines.extend(resolvers(state));
     lines.extend(tls(state));
+    lines
+}
+
+/// What has come of questions for names.
+fn resolvers(state: &State) -> Vec<Line> {
+    let (_, all_before, seconds) = state.pair("resolvers");
+    let mut lines = Vec::new();
+    for (name, now) in state.now.entries("resolvers").filter(|(name, _)| state.shows(name)) {
+        let before = all_before.get(name).unwrap_or(now);
+        let answers = now["responses"].as_object().into_iter().flatten();
+        let counted = answers.filter(|(_, count)| number(count, "") > 0.0);
+        let counted: Vec<_> = counted.map(|(answer, count)| format!("{answer} {count}")).collect();
+        let asked = ["name", "srv", "addr"]
+            .map(|kind| rate(now, before, &format!("/requests/{kind}"), seconds));
+        let asked = short(asked.iter().sum());
+        let text = format!("RESOLVER {name}  {asked} questions/s  {}", counted.join("  "));
+        lines.push(Line::new(Style::Head, text));
+    }
     lines
 }
 
