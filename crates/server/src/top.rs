@@ -2,7 +2,6 @@
 //! and shares nothing with the server.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ mod find;
 mod keyboard;
 mod line;
 mod peer;
+mod reason;
 mod requests;
 mod sample;
 mod screen;
@@ -34,6 +34,7 @@ mod zones;
 use api::Api;
 use asker::Asker;
 use keyboard::Key;
+use reason::Reason;
 use sample::Sample;
 use screen::{Event, Screen};
 use state::State;
@@ -80,23 +81,6 @@ pub(crate) fn run(program: Option<&OsStr>, words: &[OsString]) -> i32 {
             console.print(reason);
             1
         }
-    }
-}
-
-/// Why something failed, for the user; empty for a wrong use of the command.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Reason(String);
-
-impl Reason {
-    /// A reason in words, which may be a server's: they do not command the terminal.
-    fn new(text: impl AsRef<str>) -> Self {
-        Self(line::harmless(text.as_ref()))
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -93,8 +93,8 @@ pub fn unblock_in(command: &mut std::process::Command) {
     unsafe { std::os::unix::process::CommandExt::pre_exec(command, unblock_all) };
 }
 
-/// Stops the process as a terminal does that is told to (`SIGTSTP`), and returns once it goes on. It
-/// does not stop where nobody could have it go on. The signal is blocked afterwards.
+/// Stops the process as Ctrl-Z in a terminal does (`SIGTSTP`), and returns once it goes on. It does
+/// not stop where nobody could have it go on. The signal is blocked afterwards.
 ///
 /// # Errors
 /// Those of sigprocmask(2) and raise(3).

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Reason;
+use super::reason::Reason;
 use super::url::{Place, Url};
 
 /// The version of the API that is asked.

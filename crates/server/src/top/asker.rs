@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Reason;
 use super::api::Api;
+use super::reason::Reason;
 use super::sample::{Question, Sample};
 
 /// The longest time before the second look, which has the first rates.

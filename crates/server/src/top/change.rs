@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Reason;
 use super::api::{Api, Refusal, segment};
+use super::reason::Reason;
 use super::sample::text;
 use super::state::State;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use weir_conf::{FileId, Node, parser};
 use weir_sys::glob;
 
-use super::Reason;
+use super::reason::Reason;
 use super::url::Url;
 use crate::paths::{Paths, full_name};
 
@@ -35,8 +35,8 @@ pub(super) fn api(paths: &Paths) -> Result<Url, Reason> {
     }
     if only_tls {
         return Err(Reason::new(
-            "\"weir top\" speaks no TLS, and the server with \"api\" has no other listener: give it a \
-             \"listen 127.0.0.1:8000;\"",
+            "\"weir top\" speaks no TLS, and the server with \"api\" has no other listener: give it \
+             a \"listen 127.0.0.1:8000;\"",
         ));
     }
     Err(Reason::new(format!(

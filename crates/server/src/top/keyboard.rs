@@ -43,8 +43,8 @@ const SEQUENCES: [(&[u8], Key); 16] = [
 /// The length of the longest sequence that is waited for.
 const LONGEST: usize = 16;
 
-/// Takes the first key out of typed bytes; `None` if it is not there as a whole. `is_late` says that
-/// no more bytes have come for a while, so that what looks like a beginning is all there is.
+/// Takes the first key out of typed bytes; `None` if it is not there as a whole. `is_late` says
+/// that no more bytes have come for a while, so that what looks like a beginning is all there is.
 pub(super) fn key(typed: &mut Vec<u8>, is_late: bool) -> Option<Key> {
     let (length, key) = first(typed, is_late)?;
     typed.drain(..length.min(typed.len()));

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::{Map, Value};
 
-use super::Reason;
 use super::api::{Api, segment};
+use super::reason::Reason;
 use super::servers::{Kinds, Order};
 
 /// The paths that are asked besides [`UPSTREAMS`] and [`RECORDS`]; a server without one has nothing

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::Reason;
 use super::change::Change;
 use super::edit::Prompt;
+use super::reason::Reason;
 use super::requests;
 use super::sample::{Question, Sample, text};
 use super::servers::{self, Kinds, Row};

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::Reason;
+use super::reason::Reason;
 
 /// Where an API is.
 #[derive(Debug, PartialEq, Eq)]
