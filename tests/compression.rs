@@ -158,6 +158,25 @@ fn a_stream_does_not_wait_in_the_compressor() {
     }
 }
 
+#[test]
+fn a_compressed_response_that_breaks_off_has_what_came_before() {
+    let backend = Backend::new(|_| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100\r\n\r\n";
+        Reply::Last(format!("{head}before the break").into_bytes())
+    });
+    let server = Server::server("location / { proxy_pass http://%a%; gzip on; }")
+        .set("a", backend.address())
+        .start();
+    let mut client = server.client();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n");
+    assert_eq!(client.head().header("Content-Encoding"), Some("gzip"));
+    let mut body = Vec::new();
+    while so_far("gzip", &body) != b"before the break" {
+        body.extend(client.take_chunk());
+    }
+    server.wait_log("upstream prematurely closed connection while");
+}
+
 /// The one of the larger weight has limits of its own, and the length of the plain response counts.
 #[test]
 fn the_settings_of_each_coding_count() {

@@ -32,7 +32,8 @@ fn keepalive_requests_and_timeout_end_a_connection() {
     let server = Server::server(
         "keepalive_requests 2; keepalive_timeout 20s 15; location / { return 204; }
          location /short { keepalive_timeout 1s; return 204; }
-         location /none { keepalive_timeout 0; return 204; }",
+         location /none { keepalive_timeout 0; return 204; }
+         location /internal { keepalive_timeout 0; internal; }",
     )
     .start();
     let mut client = server.client();
@@ -43,6 +44,11 @@ fn keepalive_requests_and_timeout_end_a_connection() {
     assert!(client.is_closed());
 
     assert_eq!(server.client().get("/none").header("Connection"), Some("close"));
+
+    let mut client = server.client();
+    client.send("GET /internal HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2));
+    assert_eq!(client.response().header("Connection"), Some("keep-alive"));
+    assert!(client.is_closed(), "a location that is not entered has its say at the end");
 
     let mut client = server.client();
     client.get("/short");

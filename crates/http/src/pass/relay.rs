@@ -71,8 +71,12 @@ pub(crate) async fn run<'a>(
             Err(_) => Verdict::Abort,
         },
         End::Broken | End::Stuck => {
-            // The bytes before the break are sent; the missing end tells the client.
+            // The bytes before the break are sent, those in filters, too; the missing end tells the
+            // client.
             request.keepalive = false;
+            if matches!(end, End::Broken) && request.push_flush().is_err() {
+                return Verdict::Abort;
+            }
             let flushed = request.flush().await;
             // An included response ends where it broke off, and the page continues.
             if matches!(end, End::Broken) && request.is_subrequest() && flushed.is_ok() {

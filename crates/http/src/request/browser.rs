@@ -20,33 +20,35 @@ pub(crate) struct UserAgent {
 }
 
 impl UserAgent {
-    /// Parses the `User-Agent` of a request.
+    /// Parses the `User-Agent` of a request. Several add up, in their order.
     pub(crate) fn of(head: &Head) -> Self {
-        head.get(Known::UserAgent).map(Self::parse).unwrap_or_default()
+        let mut browser = Self::default();
+        if head.get(Known::UserAgent).is_some() {
+            let agents = head.iter().filter(|(_, _, known)| *known == Known::UserAgent);
+            agents.for_each(|(_, agent, _)| browser.add(agent));
+        }
+        browser
     }
 
-    fn parse(agent: &[u8]) -> Self {
+    fn add(&mut self, agent: &[u8]) {
         let find = |text: &str| memmem::find(agent, text.as_bytes());
-        let mut browser = Self::default();
         if let Some(at) = find("MSIE ")
             && at + 7 < agent.len()
         {
-            browser.msie = true;
-            browser.msie6 = match agent.get(at + 5..at + 7) {
+            self.msie = true;
+            self.msie6 |= match agent.get(at + 5..at + 7) {
                 Some(b"4." | b"5.") => true,
                 Some(b"6.") => find("SV1").is_none_or(|patched| patched < at),
                 _ => false,
             };
         }
         if find("Opera").is_some() {
-            return Self::default();
+            (self.msie, self.msie6) = (false, false);
+        } else if !self.msie && find("Gecko/").is_none() {
+            let chrome = find("Chrome/").is_some();
+            self.chrome |= chrome;
+            self.safari |= !chrome && find("Safari/").is_some() && find("Mac OS X").is_some();
         }
-        if !browser.msie && find("Gecko/").is_none() {
-            browser.chrome = find("Chrome/").is_some();
-            browser.safari =
-                !browser.chrome && find("Safari/").is_some() && find("Mac OS X").is_some();
-        }
-        browser
     }
 }
 
@@ -56,7 +58,11 @@ mod tests {
 
     #[test]
     fn agents() {
-        let parse = |text: &str| UserAgent::parse(text.as_bytes());
+        let parse = |text: &str| {
+            let mut browser = UserAgent::default();
+            text.split('\n').for_each(|agent| browser.add(agent.as_bytes()));
+            browser
+        };
         let old = parse("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1)");
         assert!(old.msie && old.msie6);
         let patched = parse("Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)");
@@ -69,5 +75,7 @@ mod tests {
         );
         assert!(parse("Mozilla/5.0 (Mac OS X) AppleWebKit (KHTML, like Gecko) Safari/1").safari);
         assert_eq!(parse("Gecko/1 Chrome/1"), UserAgent::default());
+        assert!(parse("curl/8.0\nMozilla/4.0 (compatible; MSIE 6.0)").msie6);
+        assert_eq!(parse("Mozilla/4.0 (compatible; MSIE 6.0)\nOpera"), UserAgent::default());
     }
 }

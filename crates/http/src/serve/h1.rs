@@ -242,7 +242,8 @@ async fn end(
     let (timeout, least) = (settings.keepalive_timeout.idle, settings.keepalive_min_timeout.0);
     // The response of an ending thread has said so, unless the end began later. The next request
     // may then be on its way.
-    let keep = request.keepalive && !request.upgraded;
+    // A location that was not entered (`internal`) has had no say before.
+    let keep = request.keepalive && !request.upgraded && !timeout.is_zero();
     if !keep || !request.body.is_done() && !Box::pin(linger::discard(&mut request)).await {
         Box::pin(linger::close(request, Some(gauge))).await;
         return None;
