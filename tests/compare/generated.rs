@@ -8,6 +8,8 @@
 mod configuration;
 #[path = "generated/known.rs"]
 mod known;
+#[path = "generated/lines.rs"]
+mod lines;
 #[path = "generated/requests.rs"]
 mod requests;
 
@@ -121,7 +123,7 @@ fn replies() -> Vec<Reply> {
 }
 
 fn files(combined: bool) -> Vec<(String, Vec<u8>)> {
-    let files: [(&str, Vec<u8>); 12] = [
+    let files: [(&str, Vec<u8>); 13] = [
         ("index.php", SCRIPT.into()),
         ("dir/index.php", SCRIPT.into()),
         ("index.html", b"<p>index</p>\n".into()),
@@ -134,6 +136,7 @@ fn files(combined: bool) -> Vec<(String, Vec<u8>)> {
         ("dir/b c.txt", b"blank\n".into()),
         ("style.css", b"p { color: red }\n".repeat(30)),
         (".htaccess", b"secret\n".into()),
+        ("users", b"a:{PLAIN}b\n".into()),
     ];
     let page = combined.then(|| ("ssi.html", PAGE.into()));
     let files = files.into_iter().chain(page);

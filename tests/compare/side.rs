@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::applications::Applications;
 use super::case::{Case, Exchange, Version};
 use super::connection::{self, PROBE_BODY, PROBE_HOST};
 use super::text::show;
 use super::upstream::Upstream;
-use crate::harness::{Certificate, Directory, Server, Signal, until};
+use crate::harness::{Certificate, Directory, PATIENCE, Server, Signal, until};
 
 /// The observations of an exchange, as text by aspect.
 pub(crate) type Aspects = BTreeMap<&'static str, String>;
@@ -204,6 +204,12 @@ fn ask(
         until("requests at the upstreams", || {
             upstreams.iter().map(|(_, upstream)| upstream.count()).sum::<usize>() >= count
         });
+    }
+    // The client is gone, and with it what waits for its bytes.
+    let is_receiving = || upstreams.iter().any(|(_, upstream)| upstream.is_receiving());
+    let since = Instant::now();
+    while is_receiving() && since.elapsed() < PATIENCE {
+        std::thread::yield_now();
     }
     let mut names = names.clone();
     names.add(outcome.port.to_string(), "%client%");

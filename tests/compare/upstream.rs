@@ -48,6 +48,8 @@ struct Shared {
     seen: Mutex<Vec<Received>>,
     stop: AtomicBool,
     connections: AtomicUsize,
+    /// The number of connections on which a part of a request has arrived.
+    under_way: AtomicUsize,
 }
 
 /// A running upstream.
@@ -74,6 +76,7 @@ impl Upstream {
             seen: Mutex::default(),
             stop: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            under_way: AtomicUsize::new(0),
         });
         let accepting = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -96,6 +99,11 @@ impl Upstream {
     /// The number of requests since the last [`Self::take`].
     pub(crate) fn count(&self) -> usize {
         self.shared.seen.lock().unwrap().len()
+    }
+
+    /// Whether a request has arrived in part, so that it is not among those received.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.shared.under_way.load(Ordering::Relaxed) > 0
     }
 
     /// The data received since the last call.
@@ -131,6 +139,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         }
     };
     loop {
+        if input.buffer.is_empty() && input.more(&mut stream).is_none() {
+            return;
+        }
+        let under_way = UnderWay::begin(&shared.under_way);
         if input.head(&mut stream).is_none() {
             return keep(&mut input, false);
         }
@@ -139,6 +151,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         let is_head = input.buffer.starts_with(b"HEAD ");
         let whole = early || input.body(&mut stream).is_some();
         keep(&mut input, whole);
+        drop(under_way);
         if !whole || !perform(&mut stream, &reply.acts, is_head) {
             return;
         }
@@ -147,6 +160,22 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
             return;
         }
+    }
+}
+
+/// A request that is being received.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -14,6 +14,18 @@ const OF_STREAMS: &str = include_str!("streams.txt");
 /// Further lines of Weir, where nginx ends the connection earlier.
 const MORE: &str = "...";
 
+/// Lines of the error log, but for the moment that they name.
+const MOMENT: &str = "while";
+
+/// How messages begin to name a moment.
+const MOMENTS: [&str; 3] = [" while reading ", " while sending ", " while connecting "];
+
+/// The number of characters that count of a line without its moment.
+const SHOWN: usize = 200;
+
+/// The same lines in another order.
+const ORDER: &str = "order";
+
 /// Lines in which the sides may differ.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -21,7 +33,8 @@ pub(crate) struct Known {
     /// exchange contain all.
     when: Vec<Vec<String>>,
     /// The starts of these lines; an empty one for any line. [`MORE`] stands for lines that
-    /// only Weir has.
+    /// only Weir has, [`MOMENT`] for the moments in lines that are equal else, [`ORDER`] for
+    /// their order.
     lines: Vec<String>,
     reason: Reason,
 }
@@ -66,16 +79,28 @@ pub(crate) fn reasons<'a>(
     let may_differ = |line: &str| {
         holding.iter().any(|known| known.lines.iter().any(|start| line.starts_with(start)))
     };
+    let names = |what: &str| holding.iter().any(|known| known.lines.iter().any(|l| l == what));
+    let any_moment = names(MOMENT);
     let rest = |text: &str| -> Vec<String> {
-        text.lines()
-            .filter(|line| !line.is_empty() && !may_differ(line))
-            .map(str::to_owned)
-            .collect()
+        let lines = text.lines().filter(|line| !line.is_empty() && !may_differ(line));
+        let shown = |line: &str| if any_moment { without_moment(line) } else { line.to_owned() };
+        lines.map(shown).collect()
     };
-    let (nginx, weir) = (rest(&difference.nginx), rest(&difference.weir));
-    let may_go_on = holding.iter().any(|known| known.lines.iter().any(|line| line == MORE));
-    let is_explained = nginx == weir || may_go_on && is_within(&nginx, &weir);
+    let (mut nginx, mut weir) = (rest(&difference.nginx), rest(&difference.weir));
+    if names(ORDER) {
+        nginx.sort();
+        weir.sort();
+    }
+    let is_explained = nginx == weir || names(MORE) && is_within(&nginx, &weir);
     is_explained.then(|| holding.iter().map(|known| &known.reason).collect())
+}
+
+/// A line of the error log without the moment that it names (`while sending to client`).
+fn without_moment(line: &str) -> String {
+    let Some(end) = line.find(", client: ") else { return line.to_owned() };
+    let start = MOMENTS.iter().find_map(|moment| line[..end].rfind(moment)).unwrap_or(end);
+    // What is behind depends on the place at which a long line was cut.
+    format!("{}{}", &line[..start], &line[end..]).chars().take(SHOWN).collect()
 }
 
 /// Whether all lines of one list are in another, in their order.
@@ -146,6 +171,18 @@ mod tests {
         let goes_on = |nginx, weir| reasons(&more, "", &difference(nginx, weir)).is_some();
         assert!(goes_on("a\ncompletion=", "a\ncompletion=OK\nb\nc"));
         assert!(!goes_on("a\nb", "a\nc") && !goes_on("a\nb", "a"));
+
+        let moments = [Known::parse("reading | while | error log: So.").unwrap()];
+        let moment = |nginx: &str, weir: &str| {
+            let difference =
+                Difference { aspect: "error log".to_owned(), ..difference(nginx, weir) };
+            let difference = Difference { whole: "reading".to_owned(), ..difference };
+            reasons(&moments, "", &difference).is_some()
+        };
+        assert!(moment("a while reading b, client: x", "a, client: x"));
+        assert!(moment("a while b while reading c, client: x", "a while b, client: x"));
+        assert!(!moment("a while reading b, client: x", "a, client: y"));
+        assert!(!moment("a while reading b, client: x", "b, client: x"));
 
         assert!(holds("HIT\nstatus=4\n") && holds("b"));
         assert!(!holds("HIT\nstatus=40\n") && !holds("status=4\n"));

@@ -88,7 +88,8 @@ fn request(rng: &mut Rng, server: &Server, host: &str) -> Vec<u8> {
         20 => ("PUT", true),
         _ => (METHODS[rng.usize(..METHODS.len())], rng.u8(..4) == 0),
     };
-    let mut head = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
+    let version = if rng.u8(..24) == 0 { "1.0" } else { "1.1" };
+    let mut head = format!("{method} {target} HTTP/{version}\r\n").into_bytes();
     match rng.u8(..40) {
         0 => {}
         1 => head.extend(format!("Host: {host}\r\nHost: {host}\r\n").bytes()),
@@ -100,11 +101,19 @@ fn request(rng: &mut Rng, server: &Server, host: &str) -> Vec<u8> {
         head.extend_from_slice(FIELDS[rng.usize(..FIELDS.len())]);
         head.extend_from_slice(b"\r\n");
     }
+    // Around the sizes of buffers.
+    if rng.u8(..24) == 0 {
+        let length = [490, 990, 2020][rng.usize(..3)] + rng.usize(..40);
+        head.extend(format!("X-Large: {}\r\n", "x".repeat(length)).bytes());
+    }
     let mut body: Vec<u8> = Vec::new();
     if has_body {
         body = self::body(rng, &mut head);
     }
     head.extend_from_slice(b"\r\n");
+    if rng.u8(..32) == 0 {
+        head = String::from_utf8_lossy(&head).replace("\r\n", "\n").into_bytes();
+    }
     head.extend(body);
     head
 }
@@ -235,6 +244,16 @@ const KINDS: &[&str] = &[
     "old",
     "reset",
     "field",
+    "coding",
+    "trailers",
+    "hints",
+    "feeds",
+    "short",
+    "lengths",
+    "wrapped",
+    "nocookie",
+    "links",
+    "ranged",
 ];
 
 const NAMES: &[&str] = &[
@@ -315,6 +334,16 @@ const FIELDS: &[&[u8]] = &[
     b"Accept: text/html, */*;q=0.1",
     b"X-Quoted: \"a\\\"b\"",
     b"Date: Sun, 06 Nov 1994 08:49:37 GMT",
+    b"X-Forwarded-For: 192.168.7.7, 10.1.2.3",
+    b"X-Forwarded-For: not, an address",
+    b"X-Real-IP: 10.9.8.7",
+    b"Origin: http://a.example",
+    b"Expect: 100-continue",
+    b"Accept-Encoding: gzip, deflate, br",
+    b"If-Modified-Since: Sun, 06 Nov 1994 08:49:38 GMT",
+    b"Range: bytes=0-0, -1",
+    b"User-Agent: curl/8.0",
+    b"Connection: Upgrade, close",
 ];
 
 /// The mark of a request after which the client closes its direction.
