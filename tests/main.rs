@@ -14,6 +14,7 @@ mod adopt;
 mod api;
 mod api_caches;
 mod api_pages;
+mod api_plus;
 mod api_shape;
 mod api_state;
 mod applications;

@@ -127,7 +127,8 @@ pub fn page(groups: &[&Arc<Group>], wanted: &PageWanted, now: Now) -> Vec<GroupP
     }
     for Candidate { group, backup, at, .. } in cut(all, wanted) {
         let peer = &lines[group].get(backup)[at];
-        pages[group].view.peers.push(PeerView::new(peer, backup, now));
+        let service = groups[group].service_of(peer);
+        pages[group].view.peers.push(PeerView { service, ..PeerView::new(peer, backup, now) });
     }
     pages
 }

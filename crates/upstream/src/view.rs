@@ -70,6 +70,8 @@ pub struct PeerView {
     pub server: String,
     /// The server as written in its directive, or the target of a service.
     pub name: String,
+    /// `service=` of the name that it is an address of.
+    pub service: Option<String>,
     /// `backup`.
     pub backup: bool,
     /// `weight`.
@@ -191,13 +193,13 @@ impl Group {
         }
         let mut view = self.bare_view();
         let lines = self.lines();
-        let hosts: HashMap<ServerId, &str> =
-            roster.hosts.iter().map(|host| (host.id, &*host.server.text)).collect();
+        let hosts = roster.hosts.iter().map(|host| (host.id, &**host)).collect();
         view.servers = roster.hosts.iter().map(|host| ServerView::host(host)).collect();
         for backup in [false, true] {
             for peer in lines.get(backup) {
                 view.servers.push(ServerView::peer(peer, backup, name_of(peer, &hosts)));
-                view.peers.push(PeerView::new(peer, backup, now));
+                let service = host_of(peer, &hosts).and_then(|host| host.name.service.clone());
+                view.peers.push(PeerView { service, ..PeerView::new(peer, backup, now) });
             }
         }
         view.servers.sort_by_key(|server| server.id);
@@ -231,8 +233,14 @@ impl Group {
         let is_backup = |backup: &bool| lines.get(*backup).iter().any(|peer| peer.id == id);
         let backup = [false, true].into_iter().find(is_backup)?;
         let peer = lines.find(id)?;
-        let hosts = roster.hosts.iter().map(|host| (host.id, &*host.server.text)).collect();
+        let hosts = roster.hosts.iter().map(|host| (host.id, &**host)).collect();
         Some(ServerView::peer(peer, backup, name_of(peer, &hosts)))
+    }
+
+    /// `service=` of the name that a peer is an address of.
+    pub(crate) fn service_of(&self, peer: &Peer) -> Option<String> {
+        let Origin::Resolved(name) = peer.origin else { return None };
+        self.roster().hosts.iter().find(|host| host.id == name)?.name.service.clone()
     }
 
     /// The group that stands for this one: its last heir, or itself.
@@ -249,7 +257,12 @@ impl Group {
 }
 
 /// The name, with its port, that a resolved address is of.
-fn name_of<'a>(peer: &Peer, hosts: &HashMap<ServerId, &'a str>) -> Option<&'a str> {
+fn name_of<'a>(peer: &Peer, hosts: &HashMap<ServerId, &'a Host>) -> Option<&'a str> {
+    host_of(peer, hosts).map(|host| &*host.server.text)
+}
+
+/// The name that a resolved address is of.
+fn host_of<'a>(peer: &Peer, hosts: &HashMap<ServerId, &'a Host>) -> Option<&'a Host> {
     match peer.origin {
         Origin::Resolved(name) => hosts.get(&name).copied(),
         _ => None,
@@ -293,6 +306,7 @@ impl PeerView {
             id: peer.id,
             server: peer.name.clone(),
             name: peer.server.clone(),
+            service: None,
             backup,
             weight: peer.limits.weight,
             max_conns: peer.limits.max_conns,

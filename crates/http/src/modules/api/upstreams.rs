@@ -159,6 +159,9 @@ fn show_peer(peer: &PeerView, now: Times, version: u8) -> Value {
         "retries": by_reason(&counts.retries),
         "ejections": by_reason(&counts.ejections),
     });
+    if let Some(service) = &peer.service {
+        shown["service"] = json!(service);
+    }
     if let Some(agent) = &peer.agent {
         shown["agent"] = show_agent(agent);
     }
