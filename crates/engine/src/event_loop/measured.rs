@@ -117,9 +117,9 @@ pub fn loops() -> Vec<LoopView> {
 }
 
 impl Measured {
-    /// Figures of a loop of this thread that begins now.
+    /// Figures of a loop of this thread, from its current turn on.
     fn begin() -> &'static Self {
-        let began = clock::precise();
+        let began = clock::now();
         let new = Box::leak(Box::new(Self {
             thread: std::thread::current().name().unwrap_or_default().to_owned(),
             began,
