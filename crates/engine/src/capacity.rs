@@ -16,6 +16,10 @@ use crate::error_log::{Level, Seldom};
 use crate::stats;
 use crate::timer::Deadline;
 
+mod slot;
+
+pub(crate) use slot::Slot;
+
 /// nginx's default for `worker_connections`.
 pub(crate) const DEFAULT_LIMIT: u64 = 512;
 
@@ -121,7 +125,7 @@ pub(crate) fn claim_or_fail() -> io::Result<()> {
 
 /// Called when a connection of this thread, and its descriptor, is closed.
 #[inline]
-pub(crate) fn freed() {
+fn freed() {
     if RESTS.try_with(|rests| rests.replace(false)) == Ok(true) {
         wake_resting();
     }
@@ -157,7 +161,6 @@ pub(crate) async fn rest() {
 mod tests {
     use super::*;
     use crate::event_loop::block_on;
-    use crate::stats::Slot;
     use std::pin::Pin;
 
     async fn is_ready(rest: &mut (impl Future<Output = ()> + Unpin)) -> bool {

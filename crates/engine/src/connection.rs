@@ -15,9 +15,9 @@ use rustix::net::{Shutdown, sockopt};
 
 use crate::addr::Addr;
 use crate::buffer::{self, Buf};
+use crate::capacity::Slot;
 use crate::kernel::{self, Descriptor};
 use crate::socket::Socket;
-use crate::stats::Slot;
 use crate::timer::Deadline;
 use crate::tls::info::TlsInfo;
 use crate::tls::session::Session;

@@ -10,8 +10,6 @@ use std::marker::PhantomData;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::capacity;
-
 mod family;
 pub mod latency;
 
@@ -275,39 +273,25 @@ impl Drop for Gauged {
     }
 }
 
-/// Counts a connection as in use while it lives, and as active if it was accepted.
-#[derive(Debug)]
-pub(crate) struct Slot {
-    accepted: bool,
-    here: PhantomData<*const ()>,
-}
-
-impl Slot {
-    pub(crate) fn accepted() -> Self {
-        here(|counters| {
+/// Counts a connection as in use, and as active if it was accepted, until its end.
+pub(crate) fn count_connection(accepted: bool) {
+    here(|counters| {
+        add(&counters.connections, 1);
+        if accepted {
             add(&counters.handled, 1);
             add(&counters.active, 1);
-            add(&counters.connections, 1);
-        });
-        Self { accepted: true, here: PhantomData }
-    }
-
-    pub(crate) fn outgoing() -> Self {
-        here(|counters| add(&counters.connections, 1));
-        Self { accepted: false, here: PhantomData }
-    }
+        }
+    });
 }
 
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let _ = HERE.try_with(|counters| {
-            add(&counters.connections, -1);
-            if self.accepted {
-                add(&counters.active, -1);
-            }
-        });
-        capacity::freed();
-    }
+/// Counts the end of a connection.
+pub(crate) fn count_connection_end(accepted: bool) {
+    let _ = HERE.try_with(|counters| {
+        add(&counters.connections, -1);
+        if accepted {
+            add(&counters.active, -1);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -317,8 +301,8 @@ mod tests {
     #[test]
     fn threads_count_separately_and_are_summed() {
         std::thread::spawn(|| {
-            let slot = Slot::accepted();
-            let other = Slot::outgoing();
+            count_connection(true);
+            count_connection(false);
             assert_eq!(connections_here(), 2);
             let mut gauged = Gauged::new(Gauge::Reading);
             gauged.set(Gauge::Waiting);
@@ -327,7 +311,9 @@ mod tests {
                 assert_eq!(counters.waiting.load(Ordering::Relaxed), 1);
                 assert_eq!(counters.active.load(Ordering::Relaxed), 1);
             });
-            drop((slot, other, gauged));
+            drop(gauged);
+            count_connection_end(true);
+            count_connection_end(false);
             assert_eq!(connections_here(), 0);
             count_request();
         })

@@ -4,9 +4,9 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 use super::{Conn, Inherited};
 use crate::addr::Addr;
+use crate::capacity::Slot;
 use crate::event_loop::reactor::lot::LotId;
 use crate::socket::Socket;
-use crate::stats::Slot;
 use crate::tls::session::Session;
 
 /// A connection reduced to the parts needed while idle. It is closed on drop.
