@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -12,6 +10,7 @@ use crate::harness::{
 };
 
 mod odd;
+mod pictures;
 mod prefix;
 mod real;
 mod sections;
@@ -225,26 +224,6 @@ fn colours_and_widths(page: &Page<'_>) {
     }
     page.browser.call("Emulation.clearDeviceMetricsOverride", json!({}));
     page.browser.value("toggle('shop')");
-}
-
-/// The pictures of a page, light, dark and as wide as a phone, in the folder that
-/// `WEIR_TEST_PICTURES` names.
-fn pictures(page: &Page<'_>, name: &str) {
-    let Ok(folder) = std::env::var("WEIR_TEST_PICTURES") else { return };
-    for (scheme, width) in [("light", 1400), ("dark", 1400), ("light", 390)] {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        page.browser.call("Emulation.setEmulatedMedia", json!({ "features": features }));
-        let size =
-            json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500 });
-        page.browser.call("Emulation.setDeviceMetricsOverride", size);
-        page.browser.value("scrollTo(0, 0)");
-        page.fits();
-        let whole = json!({ "format": "png", "captureBeyondViewport": true });
-        let picture = page.browser.call("Page.captureScreenshot", whole);
-        let bytes = STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
-        std::fs::write(format!("{folder}/{name}-{scheme}-{width}.png"), bytes).unwrap();
-    }
-    page.browser.call("Emulation.clearDeviceMetricsOverride", json!({}));
 }
 
 /// The button of a server with this text.

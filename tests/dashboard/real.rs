@@ -109,7 +109,7 @@ fn what_only_a_real_server_has_is_shown() {
     checked(&page, &failing);
     links(&page, b);
     assert_eq!(browser.events("Runtime.exceptionThrown"), Vec::<Value>::new());
-    super::pictures(&page, "real");
+    super::pictures::take(&page, "real");
 }
 
 fn certificates(page: &Page<'_>, pebble: &Pebble) {

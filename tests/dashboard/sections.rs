@@ -82,7 +82,7 @@ pub(super) fn are_filled(browser: &Browser) {
     let found = "document.querySelectorAll('main img, main i, main script').length";
     let bars = "document.querySelectorAll('.bar i').length";
     page.wait(&format!("{found} === {bars} && globalThis.boom === undefined"));
-    super::pictures(&page, "sections");
+    super::pictures::take(&page, "sections");
 }
 
 /// Makes traffic, and returns the id of a slow request that was tried again.

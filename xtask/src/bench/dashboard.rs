@@ -94,7 +94,10 @@ fn viewer_of(server: &Server, viewer: usize) -> Repeated {
     thread::sleep(EVERY / VIEWERS as u32);
     let open = viewer * UPSTREAMS / VIEWERS;
     Repeated::start(server.port, EVERY, move |_| {
-        vec!["/dash/?state".to_owned(), format!("/dash/?api=http%2Fupstreams%2Fg{open}")]
+        vec![
+            "/dash/?state".to_owned(),
+            format!("/dash/?api=http%2Fupstreams%2Fg{open}&order=failing&limit=100"),
+        ]
     })
 }
 

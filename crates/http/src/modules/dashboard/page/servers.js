@@ -33,8 +33,9 @@ const SERVER_COLUMNS = [["Server"], ["State"], ["Weight", "num"], ["Active", "nu
 function showServers(name, answer) {
   const [open, row, group] = [shown.open.get(name), shown.rows.get(name), groupNamed(name)];
   if (!open || !row || !row.detail || !group) return;
-  const before = open.before;
-  open.before = answer;
+  // Viewers share an answer for a second: rates are over more than that.
+  if (!open.last || answer.at - open.last.at > 1000) [open.before, open.last] = [open.last, answer];
+  const { before } = open;
   row.servers ||= makeServers(name, open, row);
   const { peers } = answer;
   const earlier = new Map(before ? before.peers.map((peer) => [peer.id, peer]) : []);

@@ -162,7 +162,7 @@ function openUpstream(name) {
 function toggle(name) {
   if (shown.open.has(name)) return closeRow(name);
   if (shown.open.size >= MOST_OPEN) closeRow(shown.open.keys().next().value);
-  shown.open.set(name, { servers: SERVERS_AT_ONCE, find: "", before: null });
+  shown.open.set(name, { servers: SERVERS_AT_ONCE, find: "", before: null, last: null });
   openRow(name);
   askServers(name);
 }
