@@ -36,7 +36,7 @@ fn any_name_is_a_label() {
     );
     let server = Server::http(&conf).start();
     for number in 0..NAMES.len() {
-        let answer = server.ask(&format!("GET / HTTP/1.0\r\nHost: s{number}\r\n\r\n"));
+        let answer = server.ask(format!("GET / HTTP/1.0\r\nHost: s{number}\r\n\r\n"));
         assert_eq!(answer.status, 200);
     }
     assert_good(promtool(&["check", "metrics"], &server.text("/metrics")));
@@ -87,7 +87,7 @@ fn reloads_tear_no_scrape_apart() {
     }
     let (server, _backend) = large();
     let mut slow = server.client();
-    slow.send(&format!("GET /metrics HTTP/1.0\r\nHost: a\r\n{OPEN}\r\n"));
+    slow.send(format!("GET /metrics HTTP/1.0\r\nHost: a\r\n{OPEN}\r\n"));
     let first = slow.take(1000);
     let requests = |metrics: &Metrics| metrics.sum("weir_http_requests_total", &[]).unwrap();
     let loads = |metrics: &Metrics| metrics.sum("weir_config_generation", &[]).unwrap();
