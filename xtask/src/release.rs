@@ -40,7 +40,6 @@ pub(crate) fn trained() -> Result<PathBuf, Failure> {
     let flag = Some(format!("-Cprofile-generate={}", seen.display()));
     // It names the folder of the profile.
     let watched = cargo::Shipped { flag, configure: None, folder: "watched" }.compile()?;
-    // Cargo does not check the profile's content, so each profile has its own name.
     let profile = folder.join(format!("{:016x}.profdata", fingerprint(&watched)?));
     if !profile.is_file() {
         packages::install(packages::LOAD)?;
@@ -50,10 +49,11 @@ pub(crate) fn trained() -> Result<PathBuf, Failure> {
             Command::new(merge).args(["merge", "--sparse", "-o"]).args([&profile, &seen]),
         )?;
     }
-    Ok(profile)
+    given(&profile)
 }
 
-/// A copy of a profile from another training, named after its content.
+/// A copy of a profile, named after its content, which cargo does not check. The compiler is given
+/// the same path when the profile comes from another training as when it comes from this one.
 pub(crate) fn given(file: &Path) -> Result<PathBuf, Failure> {
     let content = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let mut hasher = DefaultHasher::new();
