@@ -444,6 +444,13 @@ fn a_group_of_many_servers() {
     terminal.wait("127.1.4.40:1 ");
     terminal.press("\x1b");
     terminal.wait("other: 1 of 1 up");
+    // The servers beyond the list.
+    terminal.press("G");
+    terminal.press("j");
+    terminal.wait("[from 201 on]");
+    terminal.wait("127.1.2.5:1 ");
+    terminal.press("\x1b[5~");
+    terminal.wait("127.9.9.9:1 ");
 }
 
 /// A proxy of the API that can be away.

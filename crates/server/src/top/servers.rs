@@ -247,7 +247,7 @@ static COLUMNS: [Column; 10] = [
     Column::number("header", 8, 7),
     Column::number("whole", 8, 5),
     Column::number("fails", 6, 8),
-    Column::rest("why", 8, 9),
+    Column::rest("why", 16, 9),
 ];
 
 /// The lines of the page, one for each row below its head.
