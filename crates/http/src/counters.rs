@@ -123,12 +123,6 @@ impl ZoneCounters {
         self.counts.add([(REQUESTS, 1), (PROCESSING, 1)]);
     }
 
-    /// Counts the end of a request. Returns whether an exemplar is asked for.
-    #[inline]
-    pub(crate) fn end(&self, served: Served) -> bool {
-        self.add((PROCESSING, 1_u64.wrapping_neg()), served)
-    }
-
     /// Keeps a request as an exemplar.
     pub(crate) fn keep_exemplar(&self, id: &str, took: Micros) {
         self.counts.keep_exemplar(latency::bucket(took), Exemplar::now(id, took));
@@ -140,14 +134,11 @@ impl ZoneCounters {
         self.counts.sub(PROCESSING, 1);
     }
 
-    /// Counts a request without [`ZoneCounters::begin`]. Returns whether an exemplar is asked for.
-    #[inline(never)]
-    pub(crate) fn count(&self, served: Served) -> bool {
-        self.add((REQUESTS, 1), served)
-    }
-
-    #[inline(always)]
-    fn add(&self, first: (usize, u64), served: Served) -> bool {
+    /// Counts the end of a request, for which [`ZoneCounters::begin`] was called if `begun`.
+    /// Returns whether an exemplar is asked for.
+    #[inline]
+    pub(crate) fn end(&self, begun: bool, served: Served) -> bool {
+        let first = if begun { (PROCESSING, 1_u64.wrapping_neg()) } else { (REQUESTS, 1) };
         let Served { received, sent, status, took } = served;
         let last = match status {
             Some(code) => RESPONSE + status::place(code),

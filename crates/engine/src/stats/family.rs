@@ -198,16 +198,19 @@ impl Key {
     #[inline]
     fn with_block<T>(&self, f: impl FnOnce(&Block) -> T) -> Option<T> {
         let found = TABLE.try_with(|table| {
-            let blocks = table.0.borrow();
-            match blocks.get(self.0.place) {
-                Some(Some(entry)) if entry.serial == self.0.serial => f(&entry.block),
-                _ => {
-                    drop(blocks);
-                    f(&table.enter(&self.0))
-                }
+            let mut blocks = table.0.borrow();
+            let known = |slot: &Option<BlockSlot>| {
+                slot.as_ref().is_some_and(|slot| slot.serial == self.0.serial)
+            };
+            if !blocks.get(self.0.place).is_some_and(known) {
+                drop(blocks);
+                table.enter(&self.0);
+                blocks = table.0.borrow();
             }
+            // Once, so that it is compiled in place.
+            blocks.get(self.0.place)?.as_ref().map(|slot| f(&slot.block))
         });
-        found.ok()
+        found.ok().flatten()
     }
 
     /// The counters, summed over all threads.

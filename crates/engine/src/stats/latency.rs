@@ -15,40 +15,39 @@ pub const BUCKETS: usize = ENDS.len() + 1;
 /// The number of counters of a histogram: the buckets, and the sum behind them, in microseconds.
 pub const COUNTERS: usize = BUCKETS + 1;
 
-/// The first bucket for times with this number of bits.
-const FIRST: [u8; 65] = {
-    let mut first = [0; 65];
-    let mut bits = 1;
-    while bits < first.len() {
-        let least = 1 << (bits - 1);
-        while (first[bits] as usize) < ENDS.len() && ENDS[first[bits] as usize] < least {
-            first[bits] += 1;
+/// The buckets of times between a power of two and the next.
+#[derive(Clone, Copy)]
+struct Octave {
+    first: usize,
+    /// The bounds of the first and the second bucket; no octave has parts of more than three.
+    ends: [u64; 2],
+}
+
+/// By the logarithm of the time.
+const OCTAVES: [Octave; 64] = {
+    let mut octaves = [Octave { first: 0, ends: [u64::MAX; 2] }; 64];
+    let mut log = 0;
+    while log < octaves.len() {
+        let octave = &mut octaves[log];
+        // The time 0 is in the octave of 1.
+        while octave.first < ENDS.len() && ENDS[octave.first] < 1 << log {
+            octave.first += 1;
         }
-        bits += 1;
+        let mut next = 0;
+        while next < octave.ends.len() && octave.first + next < ENDS.len() {
+            octave.ends[next] = ENDS[octave.first + next];
+            next += 1;
+        }
+        log += 1;
     }
-    first
-};
-
-/// No more bounds than these lie between two powers of two, so a time is compared with them only.
-const WITHIN: usize = 2;
-
-/// The bounds, and beyond them some that no time exceeds.
-const PADDED: [u64; BUCKETS + WITHIN] = {
-    let mut padded = [u64::MAX; BUCKETS + WITHIN];
-    let mut end = 0;
-    while end < ENDS.len() {
-        padded[end] = ENDS[end];
-        end += 1;
-    }
-    padded
+    octaves
 };
 
 /// The bucket of a time in microseconds.
 #[inline]
 pub fn bucket(Micros(micros): Micros) -> usize {
-    let bits = u64::BITS - micros.leading_zeros();
-    let first = usize::from(FIRST[bits as usize]);
-    first + usize::from(micros > PADDED[first]) + usize::from(micros > PADDED[first + 1])
+    let Octave { first, ends: [end, next] } = OCTAVES[(micros | 1).ilog2() as usize];
+    first + usize::from(micros > end) + usize::from(micros > next)
 }
 
 /// One of the times of a bucket, with the request that took it.

@@ -25,8 +25,8 @@ fn a_request_is_counted_from_its_beginning_to_its_end() {
     ZoneCounters::of_server("begun").begin();
     let counts = server_zone("begun").unwrap();
     assert_eq!((counts.requests, counts.processing), (1, 1));
-    zone.end(Served { received: 7, sent: 9, status: Some(206), took: Micros(1_000) });
-    zone.count(Served { received: 1, took: Micros(1_001), ..Served::default() });
+    zone.end(true, Served { received: 7, sent: 9, status: Some(206), took: Micros(1_000) });
+    zone.end(false, Served { received: 1, took: Micros(1_001), ..Served::default() });
     let counts = server_zone("begun").unwrap();
     assert_eq!((counts.requests, counts.processing, counts.discarded), (2, 0, 1));
     assert_eq!((counts.received, counts.sent), (8, 9));

@@ -254,11 +254,6 @@ impl Attempts {
         if !pick.needs_timings() {
             return Timings::default();
         }
-        self.known_timings()
-    }
-
-    #[inline(never)]
-    fn known_timings(&mut self) -> Timings {
         let Some(attempt) = self.current() else { return Timings::default() };
         if attempt.header.is_none() {
             return Timings::default();

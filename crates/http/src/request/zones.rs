@@ -32,17 +32,15 @@ impl Request {
             status: (sent > 0).then_some(status),
             took: self.start.elapsed_micros(),
         };
+        // It has not begun if its head was refused.
+        let begun = std::mem::take(&mut self.processing);
         let Zones { server, location, .. } = &self.location.usual.zones;
         let mut asked = false;
-        if let Some(zone) = server {
-            if !std::mem::take(&mut self.processing) {
-                // Its head was refused.
-                zone.begin();
+        // One place that counts is compiled in line, two would not be.
+        for (zone, begun) in [(server, begun), (location, false)] {
+            if let Some(zone) = zone {
+                asked |= zone.end(begun, served);
             }
-            asked = zone.end(served);
-        }
-        if let Some(zone) = location {
-            asked |= zone.count(served);
         }
         if asked {
             self.keep_in_zones(served.took);
