@@ -240,7 +240,7 @@ fn a_reload_without_free_descriptors_changes_nothing() {
     server.wait_log("accept4() failed (24: Too many open files)");
     server.rewrite_http(&conf("two"));
     server.signal(Signal::HUP);
-    server.wait_log("worker process has too many open files");
+    server.wait_log("the worker process may have 40 open files, and needs ");
     clients.clear();
     until("the old configuration", || server.text("/") == "one");
     server.signal(Signal::HUP);
