@@ -432,6 +432,8 @@ fn a_group_of_many_servers() {
     terminal.wait("draining");
     // Only one group, and only what was taken out.
     terminal.press("\x1b");
+    terminal.wait("251 more");
+    terminal.press("G");
     terminal.wait("other: 1 of 1 up");
     terminal.press("g\r");
     terminal.wait("[only big]");
@@ -442,10 +444,11 @@ fn a_group_of_many_servers() {
     terminal.wait("of big, number ");
     terminal.press("\x1b");
     terminal.wait("127.1.4.40:1 ");
-    terminal.press("\x1b");
-    terminal.wait("other: 1 of 1 up");
     // The servers beyond the list.
+    terminal.press("\x1b");
+    terminal.wait("251 more");
     terminal.press("G");
+    terminal.wait("other: 1 of 1 up");
     terminal.press("j");
     terminal.wait("[from 201 on]");
     terminal.wait("127.1.2.5:1 ");

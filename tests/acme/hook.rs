@@ -29,9 +29,9 @@ fn the_program_runs_as_the_worker_and_apart_from_it() {
     }
     let Some(pebble) = Pebble::start(&[]) else { return };
     let hook = "cd \"$(dirname \"$0\")\"; { echo uid $(id -u); env; echo fds $(ls -l /proc/$$/fd);
-        sed -n 's/^SigBlk:.//p' /proc/$$/status; echo end; } >> said; exit 1";
+        sed -n 's/^SigBlk:.//p' /proc/self/status; echo end; } >> said; exit 1";
     let server = setup(&pebble, "60s", hook).main("env WEIR_HOOK_ZONE=example;").start();
-    until("the program's words", || said(&server).contains("end"));
+    until("the program's words", || said(&server).ends_with("\nend\n"));
     let text = said(&server);
     let worker = until_some("a worker", || children(server.pid()).first().copied());
     let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();

@@ -28,6 +28,8 @@ pub(super) fn run(source: &Source) -> Result<(), Failure> {
     if !said("git", &["status", "--porcelain"])?.is_empty() {
         return Err("--twice builds the last commit, and there are changes after it".into());
     }
+    // Another commit may be made meanwhile.
+    let commit = said("git", &["rev-parse", "HEAD"])?;
     let scratch = Scratch::new("twice")?;
     let mut made = Vec::new();
     for name in FOLDERS {
@@ -36,6 +38,8 @@ pub(super) fn run(source: &Source) -> Result<(), Failure> {
         cargo::succeed(
             Command::new("git").args(["clone", "--quiet"]).arg(cargo::root()).arg(&clone),
         )?;
+        let checkout = ["checkout", "--quiet", "--detach", &commit];
+        cargo::succeed(Command::new("git").arg("-C").arg(&clone).args(checkout))?;
         let target = clone.join("target");
         let mut build = cargo::cargo(&["xtask", "package", &how]);
         build.current_dir(&clone).env("CARGO_TARGET_DIR", &target);
