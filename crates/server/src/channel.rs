@@ -48,6 +48,7 @@ pub(crate) enum Report {
 /// The largest request of the mirror, in bytes: a set, and what belongs to it.
 const LARGEST_ASK: u64 = limits::SET + (1 << 20);
 
+// The kinds of orders; the number of descriptors follows in each message.
 const LOAD: u8 = b'L';
 const QUIT: u8 = b'Q';
 const TERMINATE: u8 = b'T';
@@ -56,8 +57,6 @@ const IDENTITY: u8 = b'I';
 const MIRROR: u8 = b'M';
 const RELOADS: u8 = b'C';
 /// Carries descriptors of the next order, which do not fit into one message.
-///
-/// The number of descriptors follows the kind of each message.
 const MORE: u8 = b'+';
 
 const LOADED: u8 = b'l';
