@@ -20,6 +20,19 @@ fn serial_at(server: &Server) -> Option<String> {
     shown(server, server.port("port"), "a.test").map(|text| serial(&text))
 }
 
+/// An authority, a server with a certificate of it, and the certificate's serial number; `None` if
+/// nginx is tested.
+fn ordered(more: &str) -> Option<(Authority, Server, String)> {
+    if is_nginx() {
+        return None;
+    }
+    let authority = Authority::start();
+    let server = server(&authority, more);
+    wait_for(&server, server.port("port"), "a.test");
+    let first = serial_at(&server).unwrap();
+    Some((authority, server, first))
+}
+
 /// Starts the server anew and waits for what it shows.
 fn restarted(server: &mut Server) -> String {
     server.pause();
@@ -39,13 +52,7 @@ fn has(server: &Server, folder: &str, ending: &str) -> bool {
 
 #[test]
 fn a_directory_that_is_lost_or_moved_is_filled_again() {
-    if is_nginx() {
-        return;
-    }
-    let authority = Authority::start();
-    let mut server = server(&authority, "");
-    wait_for(&server, server.port("port"), "a.test");
-    let first = serial_at(&server).unwrap();
+    let Some((authority, mut server, first)) = ordered("") else { return };
     let is_full = |server: &Server, folder: &str| {
         until("the files", || has(server, folder, ".pem") && has(server, folder, "account.key"));
     };
@@ -63,13 +70,7 @@ fn a_directory_that_is_lost_or_moved_is_filled_again() {
 /// By a reload and by a start.
 #[test]
 fn an_issuer_with_another_name_goes_on() {
-    if is_nginx() {
-        return;
-    }
-    let authority = Authority::start();
-    let mut server = server(&authority, "state_path %dir%/state;");
-    wait_for(&server, server.port("port"), "a.test");
-    let first = serial_at(&server).unwrap();
+    let Some((authority, mut server, first)) = ordered("state_path %dir%/state;") else { return };
     until("the files", || has(&server, "state", ".pem"));
     let named = |name: &str| {
         let conf = CONF.replace("%more%", "state_path %dir%/state;");
@@ -137,12 +138,7 @@ fn two_issuers_share_a_directory() {
 /// is ordered again, and what was there is kept.
 #[test]
 fn files_that_cannot_be_used_are_told_and_kept() {
-    if is_nginx() {
-        return;
-    }
-    let authority = Authority::start();
-    let mut server = server(&authority, "");
-    wait_for(&server, server.port("port"), "a.test");
+    let Some((authority, mut server, _)) = ordered("") else { return };
     until("the file", || kept(&server, "ca").len() == 1);
     server.pause();
     let file = kept(&server, "ca").into_iter().next().unwrap();
@@ -205,9 +201,7 @@ fn files_of_another_user_are_told_and_kept() {
     if !is_root() {
         return skipped("files of other users need root");
     }
-    let authority = Authority::start();
-    let mut server = server(&authority, "");
-    wait_for(&server, server.port("port"), "a.test");
+    let Some((authority, mut server, _)) = ordered("") else { return };
     until("the file", || kept(&server, "ca").len() == 1);
     server.pause();
     let file = kept(&server, "ca").into_iter().next().unwrap();
@@ -233,13 +227,7 @@ fn files_of_another_user_are_told_and_kept() {
 /// What nginx's module has got is used on.
 #[test]
 fn files_of_nginx_are_taken_over() {
-    if is_nginx() {
-        return;
-    }
-    let authority = Authority::start();
-    let mut server = server(&authority, "");
-    wait_for(&server, server.port("port"), "a.test");
-    let first = serial_at(&server).unwrap();
+    let Some((authority, mut server, first)) = ordered("") else { return };
     until("the file", || kept(&server, "ca").len() == 1);
     server.pause();
     let file = kept(&server, "ca").into_iter().next().unwrap();
