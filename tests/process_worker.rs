@@ -240,7 +240,11 @@ fn a_reload_without_free_descriptors_changes_nothing() {
     server.wait_log("accept4() failed (24: Too many open files)");
     server.rewrite_http(&conf("two"));
     server.signal(Signal::HUP);
-    server.wait_log("the worker process may have 40 open files, and needs ");
+    let told = "the worker process may have 40 open files, and needs ";
+    server.wait_log(told);
+    let log = server.error_log();
+    let needed = log.split_once(told).and_then(|(_, rest)| rest.split_once(' ')).unwrap().0;
+    assert!(needed.parse::<u32>().unwrap() > 40, "{needed}");
     clients.clear();
     until("the old configuration", || server.text("/") == "one");
     server.signal(Signal::HUP);

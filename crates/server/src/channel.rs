@@ -7,7 +7,7 @@ use weir_ha::carrier::Ask;
 use weir_ha::identity::is_name;
 use weir_ha::link::Request;
 use weir_ha::mirror::limits;
-use weir_sys::{memory_file, pass_fd};
+use weir_sys::{memory_file, pass_fd, process};
 
 /// A message from the master.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,10 +176,12 @@ impl Orders {
         }
     }
 
-    /// The number of open files: that of the next one, but for gaps.
+    /// The number of open files: that of the next one, but for gaps, and the limit if there can be
+    /// no next one.
     fn open(&self) -> usize {
-        let next = self.channel.try_clone().map_or(0, |next| next.as_raw_fd());
-        usize::try_from(next).unwrap_or_default()
+        let next = self.channel.try_clone().map(|next| next.as_raw_fd().unsigned_abs() as usize);
+        let limit = || process::open_files_limit().map_or(0, |(soft, _)| soft as usize);
+        next.unwrap_or_else(|_| limit())
     }
 }
 
