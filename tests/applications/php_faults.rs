@@ -71,6 +71,8 @@ fn an_upload_outlives_a_reload() {
     for (client, half) in &mut clients {
         client.send(&upload[..*half]);
     }
+    // A request that the server has not read yet would belong to the new configuration.
+    until("the uploads", || server.error_log().matches("is buffered to a temporary").count() == 3);
     let changed = conf.replace("index index.php;", "index index.php; add_header X-New 1 always;");
     server.rewrite_http(&changed);
     server.signal(Signal::HUP);

@@ -11,7 +11,7 @@ use crate::{Failure, cargo, packages};
 
 /// The time of a run of all targets in seconds, which they share: more targets do not make the
 /// checks of a change longer.
-const ALL: usize = 200;
+const ALL: usize = 150;
 
 /// The time of one target in seconds, unless another one is given.
 const ONE: usize = 10;

@@ -79,11 +79,10 @@ fn end_to_end(
     Ok(run.skipped)
 }
 
-/// How many end-to-end tests run at once: three for every two cores, since many of them wait for
+/// How many end-to-end tests run at once: two for every core, since many of them wait for
 /// times of keepalived, timeouts or health checks to pass.
 fn tests_at_once() -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    cores + cores.div_ceil(2)
+    2 * std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Runs a few failed tests again, each alone, and says whether they pass then. They have failed
